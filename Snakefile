@@ -1,0 +1,29 @@
+# The whole DAG: fetch -> extract -> interpolate -> figures -> report.
+#
+#   snakemake --cores 8                                   the default, on the embedded model
+#   snakemake --cores 8 --configfile config/mine.yaml     another config (see config/README.md)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/curves.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS / "report" / "index.html",
+
+
+onsuccess:
+    if (RESULTS / "report" / "index.html").is_file():
+        print(f"report: {RESULTS / 'report' / 'index.html'}", file=sys.stderr)
+
+
+onerror:
+    print(f"the run stopped; the lines that begin with 'error:' say why, logs are in {RESULTS / 'logs'}", file=sys.stderr)

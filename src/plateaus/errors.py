@@ -1,0 +1,14 @@
+"""Errors that a user can mend: one line that says what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used.
+
+    The message is one line: what is wrong, where, and how to mend it. The command line prints it without a
+    traceback and exits with 1; nothing that was there before is lost.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

@@ -1,0 +1,126 @@
+"""Paths between two residual vectors, and the measures of a point on its way from one to the other."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus.errors import InputError
+
+PARALLEL = 1e-6
+"""Below this angle (radians) slerp divides by almost zero, and the arc equals the chord to float32."""
+
+
+def alphas(steps: int) -> Float[Tensor, " steps"]:
+    """The interpolation parameter, evenly spaced over [0, 1] with both ends."""
+    return torch.linspace(0, 1, steps, dtype=torch.float64)
+
+
+def angle(a: Float[Tensor, " d"], b: Float[Tensor, " d"]) -> float:
+    """The angle between two vectors in radians, in [0, pi], exact for small and for large angles.
+
+    Kahan's 2 atan2(|u - v|, |u + v|) of the unit vectors; acos of the cosine loses half the digits near 0 and pi.
+    """
+    u, v = (x.double() / torch.linalg.vector_norm(x.double()) for x in (a, b))
+    return 2 * math.atan2(float(torch.linalg.vector_norm(u - v)), float(torch.linalg.vector_norm(u + v)))
+
+
+def interpolate(
+    a: Float[Tensor, " d"], b: Float[Tensor, " d"], t: Float[Tensor, " steps"], *, path: str, name: str
+) -> Float[Tensor, "steps d"]:
+    """Points on the path from `a` (t = 0) to `b` (t = 1).
+
+    ``spherical``: directions by slerp of the unit vectors, lengths interpolated linearly, so that no point
+    becomes unusually short (the post, footnote 1). Any angle is handled; almost parallel vectors fall back to
+    the straight line. The post's released code takes acos of |cos| without flipping a vector, which is wrong for
+    angles over 90 degrees, and divides by sin(0) for parallel ones. ``linear``: the straight line.
+
+    Args:
+        a: Start vector.
+        b: End vector.
+        t: Interpolation parameters in [0, 1].
+        path: ``spherical`` or ``linear``.
+        name: What is interpolated, for the error message.
+
+    Raises:
+        InputError: a zero vector or exactly opposite vectors, between which no arc is defined.
+    """
+    a64, b64, t64 = a.double(), b.double(), t.double()[:, None]
+    line = (1 - t64) * a64 + t64 * b64
+    if path == "linear":
+        points = line
+    else:
+        length_a, length_b = torch.linalg.vector_norm(a64), torch.linalg.vector_norm(b64)
+        if length_a == 0 or length_b == 0:
+            raise InputError(f"{name}: an endpoint is the zero vector, which has no direction: use interpolate.path: linear")
+        theta = angle(a64, b64)
+        if math.pi - theta < PARALLEL:
+            raise InputError(
+                f"{name}: the endpoints point in exactly opposite directions, so the arc between them is not "
+                "defined: use interpolate.path: linear or other words"
+            )
+        if theta < PARALLEL:
+            points = line
+        else:
+            u, v = a64 / length_a, b64 / length_b
+            direction = (torch.sin((1 - t64) * theta) * u + torch.sin(t64 * theta) * v) / math.sin(theta)
+            points = direction * ((1 - t64) * length_a + t64 * length_b)
+    return points.to(a.dtype)
+
+
+class Measures(NamedTuple):
+    """What is recorded of every point of a recorded path; see science: relative distance and its companions.
+
+    Attributes:
+        distance: |x-A| / (|x-A| + |x-B|), 0 at A and 1 at B (the post, footnote 2).
+        distance_a: |x-A|.
+        distance_b: |x-B|.
+        step_size: |x_{i+1} - x_i|, to the next step; NaN at the last.
+        norm: |x|.
+        projection: <x-A, B-A> / |B-A|^2.
+        detour: (|x-A| + |x-B|) / |B-A| - 1, which is 0 on the straight line; d tends to 0.5 when x leaves for a
+            third region, and this tells such a path from one that goes through the middle.
+    """
+
+    distance: Tensor
+    distance_a: Tensor
+    distance_b: Tensor
+    step_size: Tensor
+    norm: Tensor
+    projection: Tensor
+    detour: Tensor
+
+
+def measure(
+    x: Float[Tensor, "*groups steps d"], ends: tuple[Float[Tensor, "*groups 1 d"], Float[Tensor, "*groups 1 d"]] | None = None
+) -> Measures:
+    """Measure recorded paths against their own recorded endpoints.
+
+    Args:
+        x: Recorded vectors; any leading dimensions.
+        ends: The recorded vectors at alpha 0 and 1, where `x` is only a part of the path; its own ends when None.
+
+    Returns:
+        Tensors of shape (*groups, steps).
+    """
+    first, last = ends or (x[..., :1, :], x[..., -1:, :])
+    chord = last - first
+    chord_length = torch.linalg.vector_norm(chord, dim=-1)
+    from_first = x - first
+    distance_a = torch.linalg.vector_norm(from_first, dim=-1)
+    distance_b = torch.linalg.vector_norm(x - last, dim=-1)
+    step_size = torch.full_like(distance_a, torch.nan)
+    step_size[..., :-1] = torch.linalg.vector_norm(x[..., 1:, :] - x[..., :-1, :], dim=-1)
+    return Measures(
+        distance=distance_a / (distance_a + distance_b),
+        distance_a=distance_a,
+        distance_b=distance_b,
+        step_size=step_size,
+        norm=torch.linalg.vector_norm(x, dim=-1),
+        projection=(from_first @ chord.transpose(-1, -2)).squeeze(-1) / chord_length**2,
+        detour=(distance_a + distance_b) / chord_length - 1,
+    )

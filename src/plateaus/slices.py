@@ -1,0 +1,45 @@
+"""The part of the config that each job is given, and nothing else: editing a key reruns just what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plateaus.config import Config, pick, weights_of
+from plateaus.prompts import Pair, pairs_digest
+
+
+def fetch_slice(config: Config, model: str) -> dict[str, Any]:
+    """Which weights."""
+    return weights_of(config, model)
+
+
+def extract_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """How the model is read, and the hash of the shard's pairs (the rows themselves are too long for a command)."""
+    return {"centre": config["models"][model]["centre"], "pairs": pairs_digest(pairs)}
+
+
+def interpolate_slice(config: Config, model: str) -> dict[str, Any]:
+    """How the model is read, and the section of the sweep."""
+    return pick(config, "interpolate", model)
+
+
+def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
+    """Ids of the pairs that the figures show, from left to right."""
+    return list(config["figures"]["pairs"]) or [pair.id for pair in pairs[:2]]
+
+
+def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of the figures, which models and shards there are, and the layer of the single-layer figures."""
+    return {
+        **pick(config, "figures"),
+        "pairs": shown_pairs(config, pairs),
+        "models": list(config["models"]),
+        "shards": list(shards),
+    }
+
+
+def report_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
+    """All of the config but how to compute, since the report shows it."""
+    shown = {section: value for section, value in config.items() if section != "compute"}
+    return {"config": shown, "figures": figures_slice(config, pairs, shards)}

@@ -1,0 +1,1 @@
+"""One module per stage; each is a command, `python -m plateaus.stages.<stage>`, that a rule calls."""

@@ -1,0 +1,96 @@
+"""extract: resid_post of every layer at the last token of both prompts, and what tells the two prompts apart."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus import tables
+from plateaus.geometry import angle
+from plateaus.prompts import TokenisedPair, pairs_digest, read_pairs, split, tokenise_with_file
+from plateaus.quiet import go_offline
+from plateaus.results import table_path
+from plateaus.stages.runner import Job, run
+from plateaus.transformer import Transformer
+
+
+def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " vocab"]) -> float:
+    """Jensen-Shannon divergence of two next-token distributions, in nats: 0 for equal, ln 2 for disjoint ones.
+
+    In float64, since it is a small difference of sums over the whole vocabulary.
+    """
+    log_a, log_b = (torch.log_softmax(logits.double(), -1) for logits in (logits_a, logits_b))
+    log_mixture = torch.logaddexp(log_a, log_b) - math.log(2)
+    return float(0.5 * ((log_a.exp() * (log_a - log_mixture)).sum() + (log_b.exp() * (log_b - log_mixture)).sum()))
+
+
+def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "end layers d_model"], dict[str, Any]]:
+    """Run both prompts whole.
+
+    Returns:
+        resid_post at the last token (a then b), and the row of the `endpoints` table: log probability of each last
+        word after the prefix (null without a prefix), Jensen-Shannon divergence of the two next-token
+        distributions, and angle (radians) and ratio of lengths (b over a) of resid_post at layer 0.
+    """
+    runs = [model.run([*pair.prefix, token]) for token in (pair.token_a, pair.token_b)]
+    residuals = torch.stack([resid for resid, _ in runs])
+    (_, logits_a), (_, logits_b) = runs
+    log_p = torch.log_softmax(logits_a[-2].double(), -1) if pair.prefix else None
+    first_a, first_b = residuals[0, 0], residuals[1, 0]
+    row = {
+        "pair": pair.pair.id,
+        "context": pair.pair.context,
+        "a": pair.pair.a,
+        "b": pair.pair.b,
+        "tags": pair.pair.tags,
+        "token_a": pair.token_a,
+        "token_b": pair.token_b,
+        "prefix_length": len(pair.prefix),
+        "log_p_a": math.nan if log_p is None else float(log_p[pair.token_a]),
+        "log_p_b": math.nan if log_p is None else float(log_p[pair.token_b]),
+        "jsd": jensen_shannon(logits_a[-1], logits_b[-1]),
+        "angle": angle(first_a, first_b),
+        "norm_ratio": float(torch.linalg.vector_norm(first_b) / torch.linalg.vector_norm(first_a)),
+    }
+    return residuals, row
+
+
+def extract(job: Job) -> None:
+    """Write the tables `extract` and `endpoints` of one shard."""
+    go_offline()
+    pairs = read_pairs(Path(job.extra["table"]))
+    pairs = split(pairs, job.extra["shards"]).get(job.shard, [])
+    if pairs_digest(pairs) != job.slice["pairs"]:
+        raise ValueError("the prompt table has changed since this run began: start it again")
+    tokenised = tokenise_with_file(pairs, job.model_folder / "tokenizer.json", job.model)
+    torch.set_num_threads(job.threads)
+    model = Transformer.load(job.model_folder, device=job.device, centre=job.slice["centre"])
+    rows: list[dict[str, Any]] = []
+    residuals: list[Tensor] = []
+    for number, pair in enumerate(tokenised, start=1):
+        job.progress(f"pair {number} of {len(tokenised)}, {pair.pair.id}")
+        found, row = endpoints(model, pair)
+        residuals.append(found.cpu())
+        rows.append(row)
+    metadata = job.metadata()
+    vectors = torch.stack(residuals)
+    names = [pair.pair.id for pair in tokenised]
+    columns = {
+        "pair": [name for name in names for _ in range(2 * model.n_layers)],
+        "end": [end for _ in names for end in "ab" for _ in range(model.n_layers)],
+        "layer": [layer for _ in names for _ in range(2) for layer in range(model.n_layers)],
+        "norm": torch.linalg.vector_norm(vectors, dim=-1).flatten().numpy(),
+        "vector": vectors.reshape(-1, model.d_model).numpy(),
+    }
+    tables.write(table_path(job.root, job.model, tables.EXTRACT, job.shard), tables.EXTRACT, columns, metadata)
+    listed = {name: [row[name] for row in rows] for name in tables.ENDPOINTS.columns}
+    tables.write(table_path(job.root, job.model, tables.ENDPOINTS, job.shard), tables.ENDPOINTS, listed, metadata)
+
+
+if __name__ == "__main__":
+    run("extract", extract)

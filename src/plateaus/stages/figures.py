@@ -1,0 +1,54 @@
+"""figures: draw every figure of every model from the tables, as SVG and PNG."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from plateaus import figures as registry
+from plateaus import tables
+from plateaus.results import Results, table_path
+from plateaus.stages.runner import Job, run
+
+
+def settings_of(slice_: dict[str, Any]) -> registry.Settings:
+    """The figure settings of a figures slice."""
+    return registry.Settings(
+        pairs=tuple(slice_["pairs"]),
+        depths=tuple(slice_["depths"]),
+        dpi=slice_["dpi"],
+        colormap=slice_["colormap"],
+        trace_layer=slice_["trace_layer"],
+    )
+
+
+def figures(job: Job) -> None:
+    """Draw into `results/<run>/figures/<model>/`; the table of what was drawn is written last."""
+    results = Results(job.root, job.slice["models"], job.slice["shards"])
+    settings = settings_of(job.slice)
+    folder = job.root / "figures"
+    shutil.rmtree(folder, ignore_errors=True)
+    rows: list[dict[str, Any]] = []
+    for name, module in registry.FIGURES.items():
+        models = results.models if module.PER_MODEL else ("all",)
+        for model in models:
+            job.progress(f"{name} {model if module.PER_MODEL else ''}".rstrip())
+            drawing = registry.draw(name, results, results.models[0] if model == "all" else model, settings)
+            row = {"figure": name, "model": model, "drawn": False, "reason": "", "caption": "", "alt": "", "tables": ""}
+            if isinstance(drawing, registry.LeftOut):
+                row["reason"] = drawing.reason
+            else:
+                registry.save(drawing, folder / model if module.PER_MODEL else folder, name, settings.dpi)
+                names = " ".join(table.name for table in drawing.tables)
+                row |= {"drawn": True, "caption": drawing.caption, "alt": drawing.alt, "tables": names}
+            rows.append(row)
+    columns = {name: [row[name] for row in rows] for name in tables.FIGURES.columns}
+    from plateaus.canonical import digest
+    from plateaus.code_inputs import code_digest
+
+    metadata = {"parameters": digest(job.slice), "code": code_digest(job.stage)}
+    tables.write(table_path(job.root, "all", tables.FIGURES, "all"), tables.FIGURES, columns, metadata)
+
+
+if __name__ == "__main__":
+    run("figures", figures)

@@ -1,0 +1,60 @@
+"""report: render the Quarto project into one page, with the tables of this run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from plateaus import provenance
+from plateaus.config import FOLLOWS
+from plateaus.figures import dag
+from plateaus.render import render
+from plateaus.stages.figures import settings_of
+from plateaus.stages.runner import Job, run
+from plateaus.tables import atomic_path
+
+
+def context(job: Job) -> dict[str, Any]:
+    """What the page's cells are told: where the tables are, what to show, and what the run was made from."""
+    config, figures = job.slice["config"], job.slice["figures"]
+    return {
+        "results": str(job.root.resolve()),
+        "models": figures["models"],
+        "shards": figures["shards"],
+        "settings": settings_of(figures)._asdict(),
+        "title": config["report"]["title"],
+        "config": config,
+        "stages": provenance.records(job.root, figures["models"], figures["shards"]),
+        "cards": provenance.cards(job.extra["model_folders"]),
+        "versions": provenance.versions(),
+        "environment": provenance.environment(),
+    }
+
+
+def report(job: Job) -> None:
+    """Write `results/<run>/report/index.html` and `results/<run>/provenance.json`."""
+    told = context(job)
+    page = job.root / "report" / "index.html"
+    with tempfile.TemporaryDirectory(prefix="plateaus-report-") as temporary:
+        folder = Path(temporary)
+        told["dag"] = str(folder / "dag.svg")
+        dag.save(dag.draw(FOLLOWS), folder / "dag.svg")
+        (folder / "context.json").write_text(json.dumps(told), encoding="utf-8")
+        job.progress("running the page's cells and rendering it")
+        renderer = render(
+            Path(job.extra["source"]),
+            page,
+            renderer=told["config"]["report"]["renderer"],
+            env={"PLATEAUS_REPORT": str(folder / "context.json")},
+            metadata={"title": told["title"]},
+        )
+    del told["dag"]
+    with atomic_path(job.root / "provenance.json") as path:
+        path.write_text(json.dumps({**told, "renderer": renderer}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    job.progress(f"rendered by {renderer}, {page.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run("report", report)

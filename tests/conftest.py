@@ -1,0 +1,46 @@
+"""Shared fixtures: tiny models, made once per session, and the settings under which tests run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from plateaus.quiet import OFFLINE
+
+os.environ.update(OFFLINE)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
+    """A function from kind of model to the folder of a tiny random one."""
+    from tests import tiny
+
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tiny.save(kind, tmp_path_factory.mktemp("models") / f"tiny-{kind}")
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model as fetch makes it: the fetched one if there is one, else made here."""
+    from plateaus import weights
+
+    for card in sorted((ROOT / "resources" / "models").glob("smollm2-135m-????????/card.json")):
+        return card.parent
+    folder = tmp_path_factory.mktemp("embedded")
+    weights.make_embedded(folder)
+    return folder

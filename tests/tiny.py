@@ -1,0 +1,55 @@
+"""Tiny models and a tokenizer, made offline from configurations: the fixtures of every test that needs a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+
+WORDS = ["The", " house", " was", " big", " in", " large", " small", " old", " a", " red", " car", " is", " on"]
+"""Every one a single token of the tiny tokenizer; anything else falls apart into bytes."""
+
+SHAPES = {
+    "gpt2": lambda vocabulary: GPT2Config(
+        vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
+    ),
+    "llama": lambda vocabulary: LlamaConfig(
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=5, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
+    ),
+}  # fmt: skip
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer in which the words of `WORDS` are one token each."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: number for number, symbol in enumerate(alphabet)}
+    merges: list[tuple[str, str]] = []
+    for word in WORDS:
+        symbols = word.replace(" ", "Ġ")
+        for end in range(2, len(symbols) + 1):
+            if symbols[:end] not in vocabulary:
+                vocabulary[symbols[:end]] = len(vocabulary)
+                merges.append((symbols[: end - 1], symbols[end - 1]))
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="!", bos_token="!")
+
+
+def save(kind: str, folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:
+    """A random model of that kind, norms and biases randomised as well so that nothing is an identity by accident."""
+    words = tokenizer()
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(SHAPES[kind](len(words)))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            elif "embed" not in name and "wte" not in name:
+                parameter.copy_(scale * torch.randn_like(parameter) / parameter.shape[-1] ** 0.5 * 2)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder

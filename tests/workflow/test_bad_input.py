@@ -1,0 +1,206 @@
+"""What a user can get wrong: one clear line, a non-zero exit within seconds, and earlier results untouched."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from tests.workflow.project import CONFIG, PAIRS, Project
+
+HEADER = "id\tcontext\ta\tb\ttags\n"
+
+
+def edit(*path: str, value: Any) -> Callable[[Project], None]:
+    """Set a key of the config."""
+
+    def change(project: Project) -> None:
+        config = copy.deepcopy(CONFIG)
+        section = config
+        for key in path[:-1]:
+            section = section.setdefault(key, {})
+        section[path[-1]] = value
+        project.configure(config)
+
+    return change
+
+
+def pairs(text: str) -> Callable[[Project], None]:
+    """Replace the prompt table."""
+    return lambda project: (project.folder / "pairs.tsv").write_text(text, encoding="utf-8") and None
+
+
+def other_model(spoil: Callable[[Path], None]) -> Callable[[Project], None]:
+    """Point the config at a copy of the model folder that has been spoilt."""
+
+    def change(project: Project) -> None:
+        shutil.copytree(project.folder / "tiny-model", project.folder / "spoilt")
+        spoil(project.folder / "spoilt")
+        edit("models", "tiny", "path", value="spoilt")(project)
+
+    return change
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def garbage(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"not a safetensors file at all" * 100)
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def broken_json(folder: Path) -> None:
+    (folder / "config.json").write_text("{", encoding="utf-8")
+
+
+def results_is_a_file(project: Project) -> None:
+    edit("run", value="blocked")(project)
+    (project.folder / "results" / "blocked").write_text("in the way")
+
+
+def copied_without_records(project: Project) -> None:
+    shutil.rmtree(project.folder / ".snakemake")
+    edit("interpolate", "steps", value=9)(project)
+
+
+def more_than_the_disk_holds(project: Project) -> None:
+    edit("interpolate", "steps", value=10001)(project)
+    rows = "".join(f"x{number}\tThe car was\tred\told\t\n" for number in range(3000))
+    (project.folder / "pairs.tsv").write_text(PAIRS + rows, encoding="utf-8")
+
+
+def fetched_model_damaged(project: Project) -> None:
+    (path,) = (project.folder / "resources" / "models").glob("tiny-????????/model.safetensors")
+    path.unlink()
+
+
+CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
+    "unknown key": (edit("interpolate", "step", value=5), ("interpolate.step", "did you mean steps")),
+    "unknown section": (edit("plots", value={}), ("unknown key plots", "known here")),
+    "wrong type": (edit("interpolate", "steps", value="7"), ("interpolate.steps", "integer", "quotes")),
+    "one step": (edit("interpolate", "steps", value=1), ("interpolate.steps is 1", "at least 3")),
+    "unknown source": (edit("models", "tiny", "source", value="lokal"), ("models.tiny.source", "did you mean local")),
+    "unknown path kind": (edit("interpolate", "path", value="sphere"), ("interpolate.path", "spherical, linear")),
+    "unknown like": (edit("models", "tiny-random", "like", value="tini"), ("'tini'", "did you mean tiny")),
+    "like itself": (edit("models", "tiny-random", "like", value="tiny-random"), ("leads back to itself",)),
+    "no models": (edit("models", value={}), ("models",)),
+    "run with a slash": (edit("run", value="../elsewhere"), ("run has '../elsewhere'", "letters, digits")),
+    "missing folder": (edit("models", "tiny", "path", value="nowhere"), ("nowhere is not a folder", "models.tiny.path")),
+    "cut safetensors": (other_model(cut), ("not a whole safetensors file", "copy or download it again")),
+    "garbage safetensors": (other_model(garbage), ("model.safetensors", "header is damaged")),
+    "pickles only": (other_model(pickled), ("pytorch_model.bin", "save_pretrained")),
+    "no weights": (other_model(without("model.safetensors")), ("no *.safetensors file",)),
+    "no config.json": (other_model(without("config.json")), ("no config.json",)),
+    "broken config.json": (other_model(broken_json), ("config.json cannot be read",)),
+    "no tokenizer": (other_model(without("tokenizer.json")), ("no tokenizer",)),
+    "no table": (edit("prompts", "table", value="none.tsv"), ("none.tsv does not exist",)),
+    "empty table": (pairs(HEADER), ("has no prompt pairs",)),
+    "wrong header": (pairs("id,context,a,b,tags\n"), ("line 1", "tab-separated")),
+    "too few columns": (pairs(HEADER + "x\tThe house was\tbig\n"), ("line 2", "3 columns instead of 5")),
+    "duplicate id": (pairs(PAIRS + "car-red-old\tThe car was\tred\told\t\n"), ("line 5", "'car-red-old' is already taken")),
+    "id with a slash": (pairs(PAIRS + "a/b\tThe car was\tred\told\t\n"), ("line 5", "'a/b'", "file names")),
+    "equal words": (pairs(PAIRS + "x\tThe car was\tred\tred\t\n"), ("line 5", "both words are 'red'")),
+    "two words": (pairs(PAIRS + "x\tThe car was\tred red\told\t\n"), ("line 5", "not one word")),
+    "word of two tokens": (pairs(PAIRS + "x\tThe car was\tred\tolder\t\n"), ("model tiny, pair 'x'", "old | e | r", "single token")),
+    "punctuated word": (pairs(PAIRS + "x\tThe car was\tbig.\tin.\t\n"), ("pair 'x'", " big | ."),),
+    "context ends in a space": (pairs(PAIRS + "x\tThe car was \tred\told\t\n"), ("line 5", "ends in a space")),
+    "unknown shown pair": (edit("figures", "pairs", value=["house-big-inn"]), ("figures.pairs", "house-big-inn")),
+    "trace layer not swept": (edit("interpolate", "layers", value=[1, 2]), ("trace_layer is 0", "not among")),
+    "no room": (more_than_the_disk_holds, ("GB free", "make room")),
+    "results in the way": (results_is_a_file, ("results/blocked is not a folder",)),
+    "copied without records": (copied_without_records, ("without Snakemake's records", "delete it")),
+    "fetched model damaged": (fetched_model_damaged, ("missing or has changed", "delete")),
+    "absent Quarto": (edit("report", "renderer", value="quarto"), ("no working quarto", "auto or builtin")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_gives_one_clear_line(case, project: Project, monkeypatch):
+    change, expected = CASES[case]
+    before = project.digests("results/tiny/**/*")
+    change(project)
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", "/bin"]))
+    start = time.monotonic()
+    done = project.run("--cores", "1", check=False)
+    assert done.returncode != 0
+    errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stdout + done.stderr
+    for part in expected:
+        assert part in errors[0], errors[0]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert time.monotonic() - start < 30
+    after = project.digests("results/tiny/**/*")
+    assert after == before
+
+
+def test_unwritable_results_folder(project: Project):
+    folder = project.folder / "results" / "tiny"
+    if os.geteuid() == 0:  # root may write into any folder but those of the kernel
+        folder.rename(folder.with_name("moved"))
+        folder.symlink_to("/proc/self/fdinfo")
+    else:
+        folder.chmod(0o500)
+    done = project.run("--cores", "1", check=False)
+    folder.is_symlink() or folder.chmod(0o700)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode != 0
+    assert len(errors) == 1
+    assert "cannot be written to" in errors[0]
+
+
+def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project):
+    """A tolerance that nothing can meet fails inside a job, after its model was loaded."""
+    before = project.digests("results/tiny/data/*/extract/*")
+    edit("interpolate", "endpoint_tolerance", value=1e-30)(project)
+    done = project.run("--cores", "2", check=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode != 0
+    assert errors
+    assert all("interpolate.endpoint_tolerance (1e-30)" in line for line in errors)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert project.digests("results/tiny/data/*/extract/*") == before
+
+
+def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
+    logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
+    assert len(logs) == 2 + 4 + 4 + 1 + 1
+    records = sorted((finished.folder / "results" / "tiny" / "benchmarks").glob("**/*.json"))
+    assert len(records) == len(logs)
+    assert all(json.loads(path.read_text())["peak_memory_gb"] > 0.05 for path in records)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
+    """A model that computes NaN cannot slip through: the table's own check names the column."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from tests.unit.test_interpolate import sweep_of
+
+    folder = tiny.save("llama", tmp_path / "nan")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.model.layers[3].mlp.down_proj.weight[0, 0] = torch.nan
+    model.save_pretrained(folder)
+    from plateaus import tables
+
+    columns = dict(sweep_of(folder, [0])[0].interpolate)
+    columns["pair"] = ["x"] * len(columns["step"])
+    with pytest.raises(ValueError, match="not finite"):
+        tables.build(tables.INTERPOLATE, columns)

@@ -1,0 +1,62 @@
+"""A run that is killed in any stage and started again ends with the same bytes as one left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from plateaus.config import STAGES
+from tests.workflow.project import Project
+
+
+def kill_in(project: Project, stage: str, give_up: float = 120) -> None:
+    """Start the run and kill all of its processes as soon as a job of that stage has begun."""
+    logs = project.folder / "results" / "tiny" / "logs"
+    before = {path: path.stat().st_mtime_ns for path in logs.glob(f"*/{stage}/*.log")}
+    process = project.start("--cores", "2")
+    deadline = time.monotonic() + give_up
+    try:
+        while time.monotonic() < deadline:
+            begun = [path for path in logs.glob(f"*/{stage}/*.log") if before.get(path) != path.stat().st_mtime_ns]
+            if begun:
+                time.sleep(1.5)  # into its work: imports are done or under way
+                return
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            time.sleep(0.02)
+        pytest.fail(f"no job of {stage} began within {give_up} s")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_killed_in_every_stage_in_turn_and_started_again(finished: Project, tmp_path: Path):
+    project = Project.create(tmp_path / "killed", finished.folder / "tiny-model")
+    for stage in STAGES:
+        kill_in(project, stage)
+        left = [path for path in project.folder.glob("results/**/*.parquet") if path.name.startswith(".")]
+        assert not [path for path in left if path.suffix == ".parquet"]  # half files never have a result's name
+    project.run("--cores", "2")
+    assert project.digests() == finished.digests()
+    assert project.digests("results/tiny/figures/**/*.*") == finished.digests("results/tiny/figures/**/*.*")
+    assert project.planned() == {}
+
+
+def test_a_second_whole_run_gives_the_same_bytes(finished: Project, tmp_path: Path):
+    project = Project.create(tmp_path / "again", finished.folder / "tiny-model")
+    project.run("--cores", "1")
+    assert project.digests() == finished.digests()
+    assert len(finished.digests()) == 2 * 2 * 6 + 1
+
+
+def test_two_runs_in_one_folder_do_not_meet(finished: Project, tmp_path: Path):
+    project = finished.copy(tmp_path / "busy")
+    from plateaus import runlock
+
+    with runlock.hold(project.folder / "results" / "tiny"):
+        done = project.run("--cores", "1", check=False)
+    assert done.returncode == 1
+    assert "is in use by another run" in done.stderr

@@ -1,0 +1,161 @@
+"""Every config key, module and prompt pair: editing it plans exactly the stages that read it and what follows."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from typing import Any
+
+import pytest
+import yaml
+
+from plateaus import config as configuration
+from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
+
+SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
+
+EDITS: dict[str, Any] = {
+    "run": "other",
+    "models.*.source": None,
+    "models.*.path": "second-model",
+    "models.*.like": None,
+    "models.*.seed": 2,
+    "models.*.centre": True,
+    "prompts.table": "other.tsv",
+    "prompts.shards": 1,
+    "interpolate.steps": 9,
+    "interpolate.path": "linear",
+    "interpolate.layers": [0, 1],
+    "interpolate.trace_layer": 1,
+    "interpolate.top_tokens": 4,
+    "interpolate.endpoint_tolerance": 0.002,
+    "figures.pairs": ["house-big-large"],
+    "figures.depths": [1],
+    "figures.dpi": 80,
+    "figures.colormap": "cividis",
+    "report.title": "Another title",
+    "report.renderer": "builtin",
+    "compute.device": "cpu",
+    "compute.threads": 2,
+    "compute.memory_gb": 0.5,
+}
+"""Key to a value that the test project does not have; None where the test below edits more than one key."""
+
+
+def following(*stages: str) -> set[str]:
+    """The stages and everything that takes their outputs, directly or not."""
+    found = set(stages)
+    for stage in configuration.STAGES:
+        if found & set(configuration.FOLLOWS[stage]):
+            found.add(stage)
+    return found
+
+
+def readers(leaf: str) -> set[str]:
+    if leaf == "run":
+        # The fetched models are shared by all runs.
+        return set(configuration.STAGES) - {"fetch"}
+    return {stage for stage, keys in configuration.READS.items() if leaf in keys}
+
+
+def edited(leaf: str) -> dict[str, Any]:
+    config = copy.deepcopy(CONFIG)
+    section, *rest = leaf.split(".")
+    if leaf == "models.*.source":
+        config["models"]["tiny-random"] = {"source": "local", "path": "tiny-model"}
+    elif leaf == "models.*.like":
+        config["models"]["second"] = {"source": "local", "path": "second-model"}
+        config["models"]["tiny-random"]["like"] = "second"
+    elif leaf in ("models.*.path", "models.*.centre"):
+        config["models"]["tiny"][rest[1]] = EDITS[leaf]
+    elif leaf == "models.*.seed":
+        config["models"]["tiny-random"]["seed"] = EDITS[leaf]
+    elif not rest:
+        config[section] = EDITS[leaf]
+    else:
+        config.setdefault(section, {})[rest[0]] = EDITS[leaf]
+    return config
+
+
+def test_every_key_is_in_the_table_of_edits():
+    assert set(EDITS) == {leaf for leaf, _ in configuration.leaves(SCHEMA)}
+
+
+@pytest.mark.parametrize("leaf", sorted(EDITS))
+def test_every_key_has_a_reader(leaf):
+    assert bool(readers(leaf)) != (leaf in configuration.READS_NOTHING)
+
+
+@pytest.mark.parametrize("leaf", sorted(EDITS))
+def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Project):
+    if leaf == "prompts.table":
+        (project.folder / "other.tsv").write_text(PAIRS.replace("The car is", "The car was"), encoding="utf-8")
+    if leaf in ("models.*.path", "models.*.like"):
+        shutil.copytree(project.folder / "tiny-model", project.folder / "second-model")
+    project.configure(edited(leaf))
+    planned = project.planned()
+    assert set(planned) == following(*readers(leaf)), planned
+
+
+def test_nothing_is_planned_after_a_whole_run(finished: Project):
+    assert finished.planned() == {}
+
+
+def test_touching_everything_plans_nothing(project: Project):
+    for path in project.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts and "results" not in path.parts:
+            os.utime(path)
+    assert project.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        *((f"stages/{stage}.py", (stage,)) for stage in configuration.STAGES if stage != "figures"),
+        ("stages/figures.py", ("figures",)),
+        ("sweep.py", ("interpolate",)),
+        ("geometry.py", ("extract", "interpolate")),
+        ("weights.py", ("fetch",)),
+        ("figures/f02_logits.py", ("figures",)),
+        ("stages/runner.py", ()),
+    ],
+)
+def test_editing_a_module_plans_its_stage_and_what_follows(module, stages, project: Project):
+    path = project.folder / "src" / "plateaus" / module
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    assert set(project.planned()) == following(*stages)
+
+
+def test_editing_the_report_source_plans_the_report(project: Project):
+    path = project.folder / "report" / "index.qmd"
+    path.write_text(path.read_text(encoding="utf-8") + "\nOne more line.\n", encoding="utf-8")
+    assert set(project.planned()) == {"report"}
+
+
+def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
+    table = project.folder / "pairs.tsv"
+    table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
+    models = len(CONFIG["models"])
+    assert project.planned() == {"extract": models, "interpolate": models, "figures": 1, "report": 1}
+
+
+def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):
+    header, *rows = PAIRS.splitlines()
+    table = project.folder / "pairs.tsv"
+    table.write_text("\n".join([header, "# turned round", *reversed(rows)]) + "\n", encoding="utf-8")
+    assert project.planned() == {}
+
+
+def test_two_values_swapped_are_an_edit(project: Project):
+    """Snakemake compares parameters as a set; ours are one string, so that a swap is seen."""
+    config = copy.deepcopy(CONFIG)
+    config["figures"]["pairs"] = list(reversed(config["figures"]["pairs"]))
+    project.configure(config)
+    assert set(project.planned()) == {"figures", "report"}
+
+
+def test_the_default_config_is_what_the_readme_says(root):
+    config = configuration.resolve(yaml.safe_load((root / "config/config.yaml").read_text()), SCHEMA)
+    assert list(config["models"]) == ["smollm2-135m", "smollm2-135m-random"]
+    assert config["interpolate"]["steps"] == 50

@@ -1,0 +1,94 @@
+# Needs: the config. Makes: nothing; defines what the rules share (validated config, paths, slices, code inputs).
+import json
+import re
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(workflow.basedir) / "src"), os.environ.get("PYTHONPATH")])
+)
+# Jobs run in the interpreter that runs Snakemake, whether or not its environment is activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+from plateaus import code_inputs, config as configuration, precheck, prompts, runlock, slices, tables
+from plateaus.canonical import canonical_json
+from plateaus.errors import InputError
+from plateaus.results import table_path
+
+# A config file that names models stands alone; one that does not is laid over the default.
+if "models" not in config:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = configuration.resolve(config, configuration.load_schema(Path(workflow.basedir) / configuration.SCHEMA))
+    PAIRS = prompts.read_pairs(Path(CONFIG["prompts"]["table"]))
+    SHARDS = prompts.split(PAIRS, CONFIG["prompts"]["shards"])
+    RESULTS = Path("results") / CONFIG["run"]
+    MODELS_FOLDER = Path("resources/models")
+    if workflow.is_main_process:
+        precheck.check_run(CONFIG, PAIRS, MODELS_FOLDER, RESULTS)
+        if not workflow.dryrun:
+            RUN_LOCK = runlock.hold(RESULTS)
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+
+def model_folder(model):
+    return MODELS_FOLDER / configuration.model_key(CONFIG, model)
+
+
+def card(wildcards):
+    return model_folder(wildcards.model) / "card.json"
+
+
+def code(stage):
+    """The source files a stage imports: editing one reruns the stage, touching it does not."""
+    return [f"src/{name}" for name in code_inputs.files_of(stage)]
+
+
+def table(table, model="{model}", shard="{shard}"):
+    return table_path(RESULTS, model, table, shard)
+
+
+def tables_of(stage):
+    return [declared for declared in tables.TABLES.values() if declared.stage == stage]
+
+
+def every(*stages):
+    """All table files of some stages, over models and shards."""
+    return [
+        table(declared, model, shard)
+        for stage in stages
+        for declared in tables_of(stage)
+        for model in CONFIG["models"]
+        for shard in SHARDS
+    ]
+
+
+def call(stage, wildcards, threads, **extra):
+    """The arguments of a stage's command that say where and how, but not what, to compute.
+
+    Made by a function of `threads`, so Snakemake does not compare it: none of it reruns a job.
+    """
+    arguments = {"root": RESULTS, "threads": threads}
+    arguments |= {"device": CONFIG["compute"]["device"], "memory-gb": CONFIG["compute"]["memory_gb"]}
+    if hasattr(wildcards, "model"):
+        arguments |= {"model": wildcards.model, "model-folder": model_folder(wildcards.model)}
+    if hasattr(wildcards, "shard"):
+        arguments["shard"] = wildcards.shard
+    if extra:
+        arguments["extra"] = canonical_json(extra)
+    return [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, CONFIG["models"])),
+    key="[0-9a-f]{8}",
+    shard=r"s\d+-of-\d+",

@@ -1,0 +1,42 @@
+# Needs: fetched models and the prompt table. Makes: the tables of every curve, one file per shard.
+
+
+rule extract:
+    input:
+        card=card,
+        code=code("extract"),
+    output:
+        [table(declared) for declared in tables_of("extract")],
+    params:
+        slice=lambda wildcards: canonical_json(
+            slices.extract_slice(CONFIG, wildcards.model, SHARDS[wildcards.shard])
+        ),
+        call=lambda wildcards, threads: call(
+            "extract", wildcards, threads, table=CONFIG["prompts"]["table"], shards=CONFIG["prompts"]["shards"]
+        ),
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+    conda:
+        "../../environment.yml"
+    shell:
+        "exec python -m plateaus.stages.extract --slice {params.slice:q} {params.call:q}"
+
+
+rule interpolate:
+    input:
+        [table(declared) for declared in tables_of("extract")],
+        card=card,
+        code=code("interpolate"),
+    output:
+        [table(declared) for declared in tables_of("interpolate")],
+    params:
+        slice=lambda wildcards: canonical_json(slices.interpolate_slice(CONFIG, wildcards.model)),
+        call=lambda wildcards, threads: call("interpolate", wildcards, threads),
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+    conda:
+        "../../environment.yml"
+    shell:
+        "exec python -m plateaus.stages.interpolate --slice {params.slice:q} {params.call:q}"

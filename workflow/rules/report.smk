@@ -1,0 +1,45 @@
+# Needs: all tables. Makes: the figures and the page that explains them.
+
+
+rule figures:
+    input:
+        every("extract", "interpolate"),
+        code=code("figures"),
+    output:
+        table(tables.FIGURES, "all", "all"),
+    params:
+        slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
+        call=lambda wildcards, threads: call("figures", wildcards, threads),
+    resources:
+        mem_mb=2000,
+    conda:
+        "../../environment.yml"
+    shell:
+        "exec python -m plateaus.stages.figures --slice {params.slice:q} {params.call:q}"
+
+
+rule report:
+    input:
+        every("extract", "interpolate"),
+        figures=table(tables.FIGURES, "all", "all"),
+        cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
+        source=sorted(path for path in Path("report").rglob("*") if path.is_file() and path.name[0] != "."),
+        code=code("report"),
+    output:
+        page=RESULTS / "report" / "index.html",
+        provenance=RESULTS / "provenance.json",
+    params:
+        slice=canonical_json(slices.report_slice(CONFIG, PAIRS, SHARDS)),
+        call=lambda wildcards, threads: call(
+            "report",
+            wildcards,
+            threads,
+            source="report",
+            model_folders={model: str(model_folder(model)) for model in CONFIG["models"]},
+        ),
+    resources:
+        mem_mb=2000,
+    conda:
+        "../../environment.yml"
+    shell:
+        "exec python -m plateaus.stages.report --slice {params.slice:q} {params.call:q}"
