@@ -26,4 +26,7 @@ onsuccess:
 
 
 onerror:
-    print(f"the run stopped; the lines that begin with 'error:' say why, logs are in {RESULTS / 'logs'}", file=sys.stderr)
+    print(
+        f"the run stopped; the lines that begin with 'error:' say why, logs are in {RESULTS / 'logs'}",
+        file=sys.stderr,
+    )

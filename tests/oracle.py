@@ -18,7 +18,8 @@ def load(folder: Path) -> tuple[torch.nn.Module, object]:
 def blocks_of(model: torch.nn.Module) -> torch.nn.ModuleList:
     """The list of blocks, wherever this architecture keeps it."""
     return max(
-        (module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), key=lambda found: len(found)
+        (module for module in model.modules() if isinstance(module, torch.nn.ModuleList)),
+        key=lambda found: len(found),
     )
 
 
@@ -89,3 +90,93 @@ def relative_distance(x: Tensor) -> Tensor:
         to_a, to_b = (point - x[0]).norm(), (point - x[-1]).norm()
         values.append(to_a / (to_a + to_b))
     return torch.stack(values)
+
+
+PARTS = {
+    "gpt2": ("attn", "mlp", ("ln_1", "ln_2")),
+    "llama": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
+    "opt": ("self_attn", "fc2", ("self_attn_layer_norm", "final_layer_norm")),
+    "neox": ("attention", "mlp", ("input_layernorm", "post_attention_layernorm")),
+}
+"""Names of attention, of what ends the MLP, and of the norms, in the plain modules of each kind of model."""
+
+
+def final_norm(model: torch.nn.Module) -> torch.nn.Module:
+    """The norm before the unembedding."""
+    names = ("transformer.ln_f", "model.norm", "model.decoder.final_layer_norm", "gpt_neox.final_layer_norm")
+    for name in names:
+        try:
+            return model.get_submodule(name)
+        except AttributeError:
+            continue
+    raise LookupError(type(model).__name__)
+
+
+@torch.no_grad()
+def freeze(
+    model: torch.nn.Module,
+    kind: str,
+    ids_a: list[int],
+    ids_b: list[int],
+    layer: int,
+    steps: int,
+    condition: str,
+) -> Tensor:
+    """The logits (steps, d_vocab) of a patched run with a component held still after `layer`, by plain hooks."""
+    attention, mlp, norms = PARTS[kind]
+    blocks = blocks_of(model)[layer + 1 :]
+    handles = []
+
+    def last(out: Tensor | tuple[Tensor, ...]) -> Tensor:
+        hidden = out[0] if isinstance(out, tuple) else out
+        return hidden.reshape(-1, len(ids_a), hidden.shape[-1])  # OPT's MLP works on flattened positions
+
+    def replaced(out: Tensor | tuple[Tensor, ...], value: Tensor) -> Tensor | tuple[Tensor, ...]:
+        hidden = last(out).clone()
+        hidden[:, -1] = value
+        shape = (out[0] if isinstance(out, tuple) else out).shape
+        return (hidden.reshape(shape), *out[1:]) if isinstance(out, tuple) else hidden.reshape(shape)
+
+    def to_mean(_: object, __: object, out: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+        return replaced(out, last(out)[:, -1].mean(0))
+
+    for name in {"attn_mean": [attention], "mlp_mean": [mlp], "attn_mlp_mean": [attention, mlp]}.get(condition, []):
+        handles += [getattr(block, name).register_forward_hook(to_mean) for block in blocks]
+
+    if condition.endswith("_secant"):
+        name = attention if condition.startswith("attn") else mlp
+        for block in blocks:
+            module, ends = getattr(block, name), []
+            for ids in (ids_a, ids_b):
+                seen: list[Tensor] = []
+                handle = module.register_forward_hook(
+                    lambda _, __, out, seen=seen: seen.append(last(out)[0, -1].clone())
+                )
+                model(torch.tensor([ids]), use_cache=False)
+                handle.remove()
+                ends.append(seen[0])
+            line = torch.stack([(1 - t) * ends[0] + t * ends[1] for t in torch.linspace(0, 1, steps)])
+            handles.append(
+                module.register_forward_hook(
+                    lambda _, __, out, line=line: replaced(out, line) if len(last(out)) == steps else None
+                )
+            )
+
+    if condition == "norm_mean":
+
+        def frozen_scale(norm: torch.nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+            x = last(inputs[0])[:, -1]
+            centred = x - x.mean(-1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else x
+            eps = norm.eps if isinstance(norm, torch.nn.LayerNorm) else norm.variance_epsilon
+            scale = (centred.square().mean(-1, keepdim=True) + eps).sqrt().mean()
+            value = centred / scale * norm.weight
+            return replaced(out, value + norm.bias if getattr(norm, "bias", None) is not None else value)
+
+        handles += [getattr(block, name).register_forward_hook(frozen_scale) for block in blocks for name in norms]
+        handles.append(final_norm(model).register_forward_hook(frozen_scale))
+
+    try:
+        return interpolate(model, ids_a, ids_b, layer, steps)[1]
+    finally:
+        for handle in handles:
+            handle.remove()

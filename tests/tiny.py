@@ -6,9 +6,30 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+)
 
-WORDS = ["The", " house", " was", " big", " in", " large", " small", " old", " a", " red", " car", " is", " on"]
+WORDS = [
+    "The",
+    " house",
+    " was",
+    " big",
+    " in",
+    " large",
+    " small",
+    " old",
+    " a",
+    " red",
+    " car",
+    " is",
+    " on",
+]
 """Every one a single token of the tiny tokenizer; anything else falls apart into bytes."""
 
 SHAPES = {
@@ -18,6 +39,14 @@ SHAPES = {
     "llama": lambda vocabulary: LlamaConfig(
         vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=5, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
+    ),
+    "opt": lambda vocabulary: OPTConfig(
+        vocab_size=vocabulary, hidden_size=32, ffn_dim=64, num_hidden_layers=5, num_attention_heads=4,
+        word_embed_proj_dim=32, max_position_embeddings=64, bos_token_id=0, eos_token_id=0, pad_token_id=1,
+    ),
+    "neox": lambda vocabulary: GPTNeoXConfig(
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=5, num_attention_heads=4,
+        max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
     ),
 }  # fmt: skip
 

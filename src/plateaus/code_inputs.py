@@ -55,9 +55,7 @@ def modules_of(stage: str) -> list[str]:
         source = _source(module)
         if source.name == "__init__.py" and source.parent != PACKAGE and module != "plateaus.stages":
             todo.extend(f"{module}.{path.stem}" for path in source.parent.glob("*.py") if path != source)
-        parent = module.rpartition(".")[0]
-        if parent != "plateaus":
-            todo.append(parent)
+        todo.extend(filter(None, [module.rpartition(".")[0]]))
     return sorted(seen - {"plateaus"})
 
 

@@ -32,9 +32,17 @@ MODEL_KEYS = ("source", "path", "like", "seed")
 READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in MODEL_KEYS),
     "extract": ("models.*.centre", "prompts.table", "prompts.shards"),
-    "interpolate": ("models.*.centre", *(f"interpolate.{key}" for key in (
-        "steps", "path", "layers", "trace_layer", "top_tokens", "endpoint_tolerance"))),
-    "figures": ("interpolate.trace_layer", *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap"))),
+    "interpolate": (
+        "models.*.centre",
+        *(
+            f"interpolate.{key}"
+            for key in ("steps", "path", "layers", "trace_layer", "top_tokens", "endpoint_tolerance")
+        ),
+    ),
+    "figures": (
+        "interpolate.trace_layer",
+        *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap")),
+    ),
     "report": ("report.title", "report.renderer"),
 }
 """Stage to the config keys it reads. `run` names the folder of all results and is read by every stage."""
@@ -77,7 +85,9 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         _check_like(config, name)
     layers, trace = config["interpolate"]["layers"], config["interpolate"]["trace_layer"]
     if layers != "all" and trace not in layers and min(layers) >= 0:
-        raise InputError(f"config: interpolate.trace_layer is {trace}, which is not among interpolate.layers {layers}: add it there")
+        raise InputError(
+            f"config: interpolate.trace_layer is {trace}, which is not among interpolate.layers {layers}: add it there"
+        )
     return config
 
 
@@ -115,7 +125,8 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         source = error.instance.get("source") if isinstance(error.instance, dict) else None
         if source is not None and source not in schema["$defs"]:
             choices = schema["properties"]["models"]["additionalProperties"]["properties"]["source"]["enum"]
-            return f"config: {'.'.join(path)}.source is {source!r}{_nearest(str(source), choices)}; possible: {', '.join(choices)}"
+            near = _nearest(str(source), choices)
+            return f"config: {'.'.join(path)}.source is {source!r}{near}; possible: {', '.join(choices)}"
         if source in schema["$defs"]:
             branch = {**schema["$defs"][source], "$defs": schema["$defs"]}
             inner = next(jsonschema.Draft202012Validator(branch).iter_errors(error.instance), None)
@@ -142,17 +153,26 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         case "oneOf":
             return f"config: {key} is {error.instance!r}, which fits none of its forms: {_describe(error.schema)}"
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
-            words = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "less than"}
+            words = {
+                "minimum": "at least",
+                "exclusiveMinimum": "more than",
+                "maximum": "at most",
+                "exclusiveMaximum": "less than",
+            }
             return f"config: {key} is {error.instance}; it must be {words[error.validator]} {error.validator_value}"
         case "pattern":
-            return f"config: {key} has '{error.instance}', which is used in file names: letters, digits, '.', '_' and '-' only, up to 64"
+            allowed = "letters, digits, '.', '_' and '-' only, up to 64"
+            return f"config: {key} has '{error.instance}', which is used in file names: {allowed}"
         case _:
             return f"config: {key}: {error.message}"
 
 
 def _hint(error: Any) -> str:
     if isinstance(error.instance, str):
-        return "remove the quotes (with --config, values of nested keys arrive as text: use an overlay file with --configfile)"
+        return (
+            "remove the quotes (with --config, values of nested keys arrive as text: "
+            "use an overlay file with --configfile)"
+        )
     return "change it"
 
 

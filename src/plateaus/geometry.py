@@ -56,7 +56,9 @@ def interpolate(
     else:
         length_a, length_b = torch.linalg.vector_norm(a64), torch.linalg.vector_norm(b64)
         if length_a == 0 or length_b == 0:
-            raise InputError(f"{name}: an endpoint is the zero vector, which has no direction: use interpolate.path: linear")
+            raise InputError(
+                f"{name}: an endpoint is the zero vector, which has no direction: use interpolate.path: linear"
+            )
         theta = angle(a64, b64)
         if math.pi - theta < PARALLEL:
             raise InputError(
@@ -96,7 +98,8 @@ class Measures(NamedTuple):
 
 
 def measure(
-    x: Float[Tensor, "*groups steps d"], ends: tuple[Float[Tensor, "*groups 1 d"], Float[Tensor, "*groups 1 d"]] | None = None
+    x: Float[Tensor, "*groups steps d"],
+    ends: tuple[Float[Tensor, "*groups 1 d"], Float[Tensor, "*groups 1 d"]] | None = None,
 ) -> Measures:
     """Measure recorded paths against their own recorded endpoints.
 

@@ -43,7 +43,8 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
         if pair not in known:
             raise InputError(
                 f"config: figures.pairs names '{pair}', which is not an id of {config['prompts']['table']} "
-                f"(it has {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}): correct it or leave figures.pairs empty"
+                f"(it has {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}): "
+                "correct it or leave figures.pairs empty"
             )
 
 
@@ -60,7 +61,9 @@ def check_writable(folder: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise InputError(f"{probe} cannot be written to ({error.strerror}): change its permissions or run elsewhere") from None
+        raise InputError(
+            f"{probe} cannot be written to ({error.strerror}): change its permissions or run elsewhere"
+        ) from None
 
 
 def check_models(config: Config, models_folder: Path) -> None:
@@ -111,7 +114,8 @@ def check_renderer(config: Config) -> None:
 
         if find_quarto() is None:
             raise InputError(
-                "config: report.renderer is quarto, but no working quarto was found on PATH: install Quarto, or use auto or builtin"
+                "config: report.renderer is quarto, but no working quarto was found on PATH: install Quarto, "
+                "or use auto or builtin"
             )
 
 

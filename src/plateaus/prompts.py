@@ -70,7 +70,9 @@ def read_pairs(path: Path) -> list[Pair]:
             continue
         where = f"{path}, line {number}"
         if len(row) != len(COLUMNS):
-            raise InputError(f"{where}: {len(row)} columns instead of {len(COLUMNS)} ({', '.join(COLUMNS)}), separated by tabs")
+            raise InputError(
+                f"{where}: {len(row)} columns instead of {len(COLUMNS)} ({', '.join(COLUMNS)}), separated by tabs"
+            )
         pair = Pair(*row)
         _check(pair, where)
         if pair.id in pairs:
@@ -89,11 +91,17 @@ def _check(pair: Pair, where: str) -> None:
         )
     for name, word in (("a", pair.a), ("b", pair.b)):
         if not word or word != word.strip() or len(word.split()) != 1:
-            raise InputError(f"{where}: pair '{pair.id}', column {name}: '{word}' is not one word without spaces around it")
+            raise InputError(
+                f"{where}: pair '{pair.id}', column {name}: '{word}' is not one word without spaces around it"
+            )
     if pair.a == pair.b:
-        raise InputError(f"{where}: pair '{pair.id}': both words are '{pair.a}', so there is nothing to interpolate: change one")
+        raise InputError(
+            f"{where}: pair '{pair.id}': both words are '{pair.a}', so there is nothing to interpolate: change one"
+        )
     if pair.context != pair.context.rstrip():
-        raise InputError(f"{where}: pair '{pair.id}': the context ends in a space; the space before the word is added for you")
+        raise InputError(
+            f"{where}: pair '{pair.id}': the context ends in a space; the space before the word is added for you"
+        )
 
 
 def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[[int], str]) -> TokenisedPair:
@@ -113,7 +121,8 @@ def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[
             split = " | ".join(show(token) for token in tokens)
             raise InputError(
                 f"pair '{pair.id}': '{pair.prompt(word)}' is read by this model as [{split}], which is not the "
-                f"{len(prefix)} tokens of '{pair.context}' and one more: choose a word that is a single token in place of '{word}'"
+                f"{len(prefix)} tokens of '{pair.context}' and one more: "
+                f"choose a word that is a single token in place of '{word}'"
             )
     if a[-1] == b[-1]:
         raise InputError(f"pair '{pair.id}': '{pair.a}' and '{pair.b}' are the same token for this model: change one")
@@ -131,13 +140,17 @@ def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) 
     try:
         tokenizer = Tokenizer.from_file(str(tokenizer_json))
     except Exception as error:  # the library raises bare Exception
-        raise InputError(f"model {model}: {tokenizer_json} cannot be read as a tokenizer ({error}): fetch it again") from None
+        raise InputError(
+            f"model {model}: {tokenizer_json} cannot be read as a tokenizer ({error}): fetch it again"
+        ) from None
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
     try:
-        return [tokenise(pair, encode, lambda token: tokenizer.decode([token], skip_special_tokens=False)) for pair in pairs]
+        return [
+            tokenise(pair, encode, lambda token: tokenizer.decode([token], skip_special_tokens=False)) for pair in pairs
+        ]
     except InputError as error:
         raise InputError(f"model {model}, {error}") from None
 

@@ -42,16 +42,21 @@ def cards(model_folders: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def records(root: Path, models: Sequence[str], shards: Sequence[str]) -> list[dict[str, Any]]:
+def records(root: Path, models: Sequence[str], parts: Sequence[str]) -> list[dict[str, Any]]:
     """Seconds and peak memory of each job that made this run, in the order of the DAG.
 
     Jobs that did not have to run again keep the record of when they did.
+
+    Args:
+        root: `results/<run>`.
+        models: Ids of the models.
+        parts: What the jobs are told apart by: names of the shards, and keys of the fetched models.
     """
     found = []
     for stage in STAGES:
         for model in ("all", *models):
-            for shard in ("all", *shards):
-                path = root / "benchmarks" / model / stage / f"{shard}.json"
+            for part in ("all", *parts):
+                path = root / "benchmarks" / model / stage / f"{part}.json"
                 if path.is_file():
                     found.append(json.loads(path.read_text(encoding="utf-8")))
     return found

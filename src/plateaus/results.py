@@ -54,7 +54,12 @@ class Results:
         return frame.assign(pair=frame["pair"].astype(str)).set_index("pair")
 
     def curve(
-        self, model: str, pair: str, *, interp_layer: int | None = None, record_layer: int | None = None,
+        self,
+        model: str,
+        pair: str,
+        *,
+        interp_layer: int | None = None,
+        record_layer: int | None = None,
         site: str = "resid_post",
     ) -> pd.DataFrame:
         """The rows of `interpolate` for one pair, narrowed by layer and site, sorted by key.

@@ -26,7 +26,9 @@ def hold(folder: Path) -> TextIO:
         handle.seek(0)
         holder = handle.read().strip() or "unknown"
         handle.close()
-        raise InputError(f"{folder} is in use by another run (process {holder}): wait for it, stop it, or choose another `run:` name") from None
+        raise InputError(
+            f"{folder} is in use by another run (process {holder}): wait for it, stop it, or choose another `run:` name"
+        ) from None
     handle.truncate(0)
     handle.write(f"{os.getpid()}\n")
     handle.flush()

@@ -1,4 +1,4 @@
-"""The one-sweep method: every interpolation layer of a pair in one pass through the model.
+"""The one-sweep method: every interpolation layer and freezing condition of a pair in one pass through the model.
 
 Interpolating at layer L and running the rest of the model is the same as letting the rows of that path join the
 residual stream after block L. So the blocks are run once, in order, on all rows that have joined so far: no row
@@ -14,7 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.transformer import BlockOutput, Prefix, Transformer
+from plateaus.freezing import BASELINE, Freezing
+from plateaus.transformer import Prefix, Transformer
+
+
+class Group(NamedTuple):
+    """The rows of one path.
+
+    Attributes:
+        interp_layer: The layer whose resid_post the path replaces.
+        path: (steps, d_model).
+        condition: What is frozen in every later layer; see `plateaus.freezing`.
+    """
+
+    interp_layer: int
+    path: Float[Tensor, "steps d_model"]
+    condition: str = BASELINE
 
 
 class Recording(NamedTuple):
@@ -22,61 +37,56 @@ class Recording(NamedTuple):
 
     Attributes:
         layer: The block just passed, at whose resid_post the rows are recorded.
-        interp_layers: Interpolation layer of each group.
+        groups: The groups that have joined, in the order of the rows.
         resid_post: (groups, steps, d_model).
-        mlp_input: (groups, steps, d_model), what this block's MLP read; the group that has only just joined,
-            which is the last one and whose interpolation layer is `layer`, has none and is left out.
+        mlp_input: (groups that had joined before, steps, d_model), what this block's MLP read; a group that has only
+            just joined has not passed it.
     """
 
     layer: int
-    interp_layers: tuple[int, ...]
+    groups: tuple[Group, ...]
     resid_post: Float[Tensor, "groups steps d_model"]
     mlp_input: Float[Tensor, "earlier steps d_model"]
 
 
-def sweep(
-    model: Transformer,
-    prefix: Prefix,
-    paths: dict[int, Float[Tensor, "steps d_model"]],
-    *,
-    memory_gb: float,
-) -> Iterator[Recording]:
-    """Run all paths through the model together.
+def sweep(model: Transformer, prefix: Prefix, groups: Sequence[Group], *, memory_gb: float) -> Iterator[Recording]:
+    """Run all groups through the model together.
 
     Args:
         model: The model.
         prefix: The pair's prefix.
-        paths: Interpolation layer to the path that replaces resid_post of that layer; all of equal length.
-        memory_gb: Budget for the intermediate results of one block; rows are cut into chunks to stay within.
+        groups: Paths of equal length.
+        memory_gb: Budget for the intermediate results of one block; whole groups are cut into chunks to stay within.
 
     Yields:
         A recording after every block from the first interpolation layer on.
     """
-    joined: list[int] = []
-    state: Tensor | None = None
-    for layer in range(min(paths), model.n_layers):
-        if state is None:
-            mlp_input = next(iter(paths.values())).new_empty(0, *next(iter(paths.values())).shape)
-        else:
-            state, mlp_input = _through_block(model, layer, state, prefix, memory_gb)
-        if layer in paths:
-            path = paths[layer].to(model.device)[None]
-            state = path if state is None else torch.cat([state, path])
-            joined.append(layer)
-        assert state is not None
+    waiting = sorted(groups, key=lambda group: group.interp_layer)
+    joined: list[Group] = []
+    state = torch.empty(0, *groups[0].path.shape, dtype=groups[0].path.dtype, device=model.device)
+    for layer in range(waiting[0].interp_layer, model.n_layers):
+        mlp_input = state
+        if joined:
+            state, mlp_input = _through_block(model, layer, state, joined, prefix, memory_gb)
+        new = [group for group in waiting if group.interp_layer == layer]
+        if new:
+            state = torch.cat([state, torch.stack([group.path for group in new]).to(model.device)])
+            joined.extend(new)
         yield Recording(layer, tuple(joined), state, mlp_input)
 
 
 def _through_block(
-    model: Transformer, layer: int, state: Tensor, prefix: Prefix, memory_gb: float
+    model: Transformer, layer: int, state: Tensor, groups: Sequence[Group], prefix: Prefix, memory_gb: float
 ) -> tuple[Tensor, Tensor]:
     """One block over all rows, some whole groups at a time."""
-    groups, steps, _ = state.shape
+    steps = state.shape[1]
     per_chunk = max(1, int(memory_gb * 1e9 / (steps * model.bytes_per_row(prefix.length))))
     posts, inputs = [], []
-    for start in range(0, groups, per_chunk):
+    for start in range(0, len(groups), per_chunk):
         chunk = state[start : start + per_chunk]
-        output: BlockOutput = model.block(layer, chunk.reshape(-1, chunk.shape[-1]), prefix)
+        conditions = [group.condition for group in groups[start : start + per_chunk]]
+        freezing = Freezing.of(model, layer, chunk, conditions, prefix)
+        output = model.block(layer, chunk.reshape(-1, chunk.shape[-1]), prefix, freezing)
         posts.append(output.resid_post.reshape(chunk.shape))
         inputs.append(output.mlp_input.reshape(chunk.shape))
     return (posts[0], inputs[0]) if len(posts) == 1 else (torch.cat(posts), torch.cat(inputs))

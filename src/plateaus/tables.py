@@ -102,6 +102,14 @@ INTERPOLATE = Table(
     {"pair": WORD, **CURVE_COLUMNS},
     optional=frozenset({"step_size"}),
 )
+FREEZE = Table(
+    "freeze",
+    1,
+    "freeze",
+    ("pair", "condition", *CURVE_KEY),
+    {"pair": WORD, "condition": WORD, **CURVE_COLUMNS},
+    optional=frozenset({"step_size"}),
+)
 ENDPOINT_CHECK = Table(
     "endpoint_check",
     1,
@@ -114,7 +122,14 @@ TRACE = Table(
     1,
     "interpolate",
     ("pair", "layer", "step"),
-    {"pair": WORD, "layer": INDEX, "step": INDEX, "alpha": MEASURE, "mlp_input": VECTOR, "resid_post": VECTOR},
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "mlp_input": VECTOR,
+        "resid_post": VECTOR,
+    },
 )
 TOKENS = Table(
     "tokens",
@@ -147,8 +162,7 @@ FIGURES = Table(
 )
 
 TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FIGURES)
+    table.name: table for table in (EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE, FIGURES)
 }
 
 
@@ -199,7 +213,7 @@ def _array(table: Table, name: str, values: Any) -> pa.Array:
         return pa.array(floats, from_pandas=name in table.optional)
     if kind == WORD:
         words = pa.array(list(values), pa.string())
-        known = pc.unique(words).sort()  # in order of text, so that equal tables are equal bytes
+        known = pc.unique(words.drop_null()).sort()  # in order of text, so that equal tables are equal bytes
         return pa.DictionaryArray.from_arrays(pc.index_in(words, known), known).cast(WORD)
     return pa.array(values, kind)
 
@@ -259,7 +273,7 @@ def write_table(path: Path, table: Table, data: pa.Table, metadata: Mapping[str,
         pq.write_table(data, temporary, compression="zstd", compression_level=3)
 
 
-class atomic_path:  # noqa: N801  (used as a context manager, like contextlib's own)
+class atomic_path:
     """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
 
     def __init__(self, path: Path) -> None:
@@ -297,7 +311,10 @@ def read(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = No
             raise InputError(f"{path} is missing: run snakemake to make it") from None
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
-        found = metadata.get(b"plateaus.table", b"?").decode(), metadata.get(b"plateaus.table_version", b"?").decode()
+        found = (
+            metadata.get(b"plateaus.table", b"?").decode(),
+            metadata.get(b"plateaus.table_version", b"?").decode(),
+        )
         if found != (table.name, str(table.version)):
             raise InputError(
                 f"{path} holds table {found[0]} version {found[1]} where {table.name} version {table.version} "

@@ -7,7 +7,7 @@ prefix, so the keys and values of the prefix never change: a row is one residual
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plateaus.errors import InputError
+from plateaus.freezing import Freezing
 
 Rows = Float[Tensor, "rows d_model"]
 
@@ -60,10 +61,12 @@ class BlockOutput(NamedTuple):
     Attributes:
         resid_post: The residual stream after the block.
         mlp_input: The residual vector the MLP branch reads (before its norm).
+        parts: Where they were asked for, `attn_out` and `mlp_out`: what attention and the MLP add to the stream.
     """
 
     resid_post: Rows
     mlp_input: Rows
+    parts: dict[str, Rows]
 
 
 class Transformer:
@@ -100,9 +103,14 @@ class Transformer:
             from transformer_lens.model_bridge import TransformerBridge
 
             model = AutoModelForCausalLM.from_pretrained(
-                folder, attn_implementation="eager", dtype=torch.float32, local_files_only=True, use_safetensors=True
-            ).to(chosen)
+                folder,
+                attn_implementation="eager",
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+            )
             model.requires_grad_(False)
+            torch.nn.Module.to(model, chosen)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model.config.architectures = [type(model).__name__]
             bridge = TransformerBridge.boot_transformers(
@@ -129,7 +137,9 @@ class Transformer:
         cache = self._forward(token_ids, use_cache=True).past_key_values if token_ids else None
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         handles = [
-            block.register_forward_pre_hook(lambda _, args, kwargs: calls.append((args[1:], dict(kwargs))), with_kwargs=True)
+            block.register_forward_pre_hook(
+                lambda _, args, kwargs: calls.append((args[1:], dict(kwargs))), with_kwargs=True
+            )
             for block in self.bridge.blocks
         ]
         keys = [] if cache is None else [layer.keys.clone() for layer in cache.layers]
@@ -165,34 +175,79 @@ class Transformer:
     # ---- the last token alone --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def block(self, layer: int, rows: Rows, prefix: Prefix) -> BlockOutput:
+    def block(
+        self, layer: int, rows: Rows, prefix: Prefix, freezing: Freezing | None = None, *, parts: bool = False
+    ) -> BlockOutput:
         """Run one block on residual vectors at the last position.
 
         Args:
             layer: Which block.
             rows: Its input, resid_pre, one row per point.
             prefix: The shared prefix.
+            freezing: What to hold still.
+            parts: Whether to return what attention and the MLP add.
         """
         args, kwargs = prefix.calls[layer]
         cache = _PrefixCache(prefix)
         args = tuple(cache if _is_cache(value) else value for value in args)
         kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
         kwargs.pop("hidden_states", None)
-        block, seen = self.bridge.blocks[layer], []
+        block = self.bridge.blocks[layer]
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[Tensor, Any], None]:
+            return lambda value, hook: seen.__setitem__(name, value.reshape(rows.shape))
+
+        def frozen(kind: str) -> Callable[[Tensor, Any], Tensor]:
+            return lambda value, hook: freezing.apply(kind, value) if freezing else value
+
+        points: list[tuple[Any, Callable[[Tensor, Any], Any]]] = []
+        if parts:
+            points = [(block.hook_attn_out, keep("attn_out")), (block.hook_mlp_out, keep("mlp_out"))]
+        if freezing is not None:
+            points += [(point, frozen(kind)) for kind, point in self._freezing_points(block) if freezing.touches(kind)]
         reader = block.ln2 if "ln2" in block.submodules else block.mlp
-        handle = reader.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
-            output = _hidden(block(rows[:, None, :], *args, **kwargs))
-        finally:
-            handle.remove()
-        return BlockOutput(output[:, 0], seen[0].reshape(rows.shape))
+        handle = reader.register_forward_pre_hook(lambda _, inputs: keep("mlp_input")(inputs[0], None))
+        with _hooked(points):
+            try:
+                output = _hidden(block(rows[:, None, :], *args, **kwargs))
+            finally:
+                handle.remove()
+        return BlockOutput(output[:, 0], seen.pop("mlp_input"), seen)
+
+    @staticmethod
+    def _freezing_points(block: Any) -> list[tuple[str, Any]]:
+        """Kind of component to its hook point, over all components of a block that can be held still."""
+        norms = [name for name in ("ln1", "ln1_post", "ln2", "ln2_post") if name in block.submodules]
+        return [
+            ("attn", block.hook_attn_out),
+            ("mlp", block.hook_mlp_out),
+            *(("norm", getattr(block, name).hook_scale) for name in norms),
+        ]
 
     @torch.no_grad()
-    def logits(self, rows: Rows) -> Float[Tensor, "rows d_vocab"]:
-        """The next-token logits of residual vectors after the last block."""
-        logits = self.bridge.unembed(self.bridge.ln_final(rows[:, None, :]))[:, 0]
+    def logits(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Float[Tensor, "rows d_vocab"]:
+        """The next-token logits of residual vectors after the last block.
+
+        Args:
+            rows: resid_post of the last block.
+            norm_scale: The final norm's scale at every row in place of its own.
+        """
+        points = []
+        if norm_scale is not None:
+            points = [(self.bridge.ln_final.hook_scale, lambda value, hook: norm_scale.reshape(value.shape))]
+        with _hooked(points):
+            logits: Tensor = self.bridge.unembed(self.bridge.ln_final(rows[:, None, :]))[:, 0]
         cap = getattr(self.bridge.original_model.config, "final_logit_softcapping", None)
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    @torch.no_grad()
+    def final_norm_scale(self, rows: Rows) -> Float[Tensor, "rows 1"]:
+        """The scale by which the final norm divides each row."""
+        seen: list[Tensor] = []
+        with _hooked([(self.bridge.ln_final.hook_scale, lambda value, hook: seen.append(value.reshape(-1, 1)))]):
+            self.bridge.ln_final(rows[:, None, :])
+        return seen[0]
 
     def token(self, token_id: int) -> str:
         """The text of one token."""
@@ -219,7 +274,20 @@ def pick_device(name: str) -> torch.device:
 
 
 def _hidden(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
+
+
+@contextmanager
+def _hooked(points: Sequence[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
+    """TransformerLens hooks that are there inside the block alone."""
+    for point, function in points:
+        point.add_hook(function)
+    try:
+        yield
+    finally:
+        for point, _ in points:
+            point.remove_hooks()
 
 
 def _is_cache(value: Any) -> bool:

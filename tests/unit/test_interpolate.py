@@ -16,7 +16,9 @@ PAIR = Pair("house-big-in", "The house was", "big", "in", "")
 STEPS = 11
 
 
-def sweep_of(folder, layers, *, pair=PAIR, path="spherical", steps=STEPS, memory_gb=1.0) -> tuple[PairResult, Transformer]:
+def sweep_of(
+    folder, layers, *, pair=PAIR, path="spherical", steps=STEPS, memory_gb=1.0
+) -> tuple[PairResult, Transformer]:
     model = Transformer.load(folder, device="cpu")
     (tokenised,) = tokenise_with_file([pair], folder / "tokenizer.json", "model")
     residuals, _ = endpoints(model, tokenised)
@@ -90,10 +92,10 @@ def test_chunks_change_nothing_but_rounding(tiny_folder):
 
 
 def test_logits_in_blocks_equal_logits_at_once(tiny_folder, monkeypatch):
-    from plateaus.stages import interpolate
+    from plateaus import curves
 
     whole = sweep_of(tiny_folder("gpt2"), [1])[0]
-    monkeypatch.setattr(interpolate, "LOGIT_BLOCK", 3)
+    monkeypatch.setattr(curves, "LOGIT_BLOCK", 3)
     cut = sweep_of(tiny_folder("gpt2"), [1])[0]
     for name in ("distance", "step_size", "projection", "detour"):
         np.testing.assert_allclose(curve(whole, 1, "logits", 5)[name], curve(cut, 1, "logits", 5)[name], atol=1e-5)

@@ -77,7 +77,12 @@ class Project:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake to its end."""
         done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment(), text=True, capture_output=True, timeout=500
+            self.command(*arguments),
+            cwd=self.folder,
+            env=environment(),
+            text=True,
+            capture_output=True,
+            timeout=500,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

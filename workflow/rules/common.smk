@@ -1,7 +1,5 @@
 # Needs: the config. Makes: nothing; defines what the rules share (validated config, paths, slices, code inputs).
-import json
 import re
-import os
 import sys
 from pathlib import Path
 
@@ -9,16 +7,22 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(Path(workflow.basedir) / "src"), os.environ.get("PYTHONPATH")])
-)
-# Jobs run in the interpreter that runs Snakemake, whether or not its environment is activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-from plateaus import code_inputs, config as configuration, precheck, prompts, runlock, slices, tables
+from plateaus import (
+    code_inputs,
+    config as configuration,
+    job_environment,
+    precheck,
+    prompts,
+    runlock,
+    slices,
+    tables,
+)
 from plateaus.canonical import canonical_json
 from plateaus.errors import InputError
 from plateaus.results import table_path
+
+job_environment.prepare(Path(workflow.basedir) / "src")
 
 # A config file that names models stands alone; one that does not is laid over the default.
 if "models" not in config:
@@ -27,7 +31,9 @@ if "models" not in config:
 
 
 try:
-    CONFIG = configuration.resolve(config, configuration.load_schema(Path(workflow.basedir) / configuration.SCHEMA))
+    CONFIG = configuration.resolve(
+        config, configuration.load_schema(Path(workflow.basedir) / configuration.SCHEMA)
+    )
     PAIRS = prompts.read_pairs(Path(CONFIG["prompts"]["table"]))
     SHARDS = prompts.split(PAIRS, CONFIG["prompts"]["shards"])
     RESULTS = Path("results") / CONFIG["run"]
@@ -72,20 +78,49 @@ def every(*stages):
     ]
 
 
-def call(stage, wildcards, threads, **extra):
+def log_of(stage, model="{model}", shard="all"):
+    """Where a stage's command writes its log, as plateaus.stages.runner has it."""
+    return RESULTS / "logs" / model / stage / f"{shard}.log"
+
+
+def fetch_files(wildcards):
+    """What a model is made from: a local folder's files, or the fetched model that a random one is like."""
+    model = CONFIG["models"][wildcards.model]
+    if model["source"] == "local":
+        return sorted(path for path in Path(model["path"]).glob("*") if path.is_file())
+    if model["source"] == "random":
+        return [model_folder(model["like"]) / "card.json"]
+    return []
+
+
+def like_folder(model):
+    like = CONFIG["models"][model].get("like")
+    return {} if like is None else {"like_folder": str(model_folder(like))}
+
+
+def call(wildcards, threads, **extra):
     """The arguments of a stage's command that say where and how, but not what, to compute.
 
     Made by a function of `threads`, so Snakemake does not compare it: none of it reruns a job.
     """
     arguments = {"root": RESULTS, "threads": threads}
-    arguments |= {"device": CONFIG["compute"]["device"], "memory-gb": CONFIG["compute"]["memory_gb"]}
+    arguments |= {
+        "device": CONFIG["compute"]["device"],
+        "memory-gb": CONFIG["compute"]["memory_gb"],
+    }
     if hasattr(wildcards, "model"):
-        arguments |= {"model": wildcards.model, "model-folder": model_folder(wildcards.model)}
-    if hasattr(wildcards, "shard"):
-        arguments["shard"] = wildcards.shard
+        arguments |= {
+            "model": wildcards.model,
+            "model-folder": model_folder(wildcards.model),
+        }
+    for name in ("shard", "key"):
+        if hasattr(wildcards, name):
+            arguments["shard"] = getattr(wildcards, name)
     if extra:
         arguments["extra"] = canonical_json(extra)
-    return [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+    return [
+        part for name, value in arguments.items() for part in (f"--{name}", str(value))
+    ]
 
 
 wildcard_constraints:

@@ -7,18 +7,23 @@ rule extract:
         code=code("extract"),
     output:
         [table(declared) for declared in tables_of("extract")],
+    log:
+        log_of("extract", shard="{shard}"),
+    conda:
+        "../../environment.yml"
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
     params:
         slice=lambda wildcards: canonical_json(
             slices.extract_slice(CONFIG, wildcards.model, SHARDS[wildcards.shard])
         ),
         call=lambda wildcards, threads: call(
-            "extract", wildcards, threads, table=CONFIG["prompts"]["table"], shards=CONFIG["prompts"]["shards"]
+            wildcards,
+            threads,
+            table=CONFIG["prompts"]["table"],
+            shards=CONFIG["prompts"]["shards"],
         ),
-    threads: CONFIG["compute"]["threads"]
-    resources:
-        mem_mb=4000,
-    conda:
-        "../../environment.yml"
     shell:
         "exec python -m plateaus.stages.extract --slice {params.slice:q} {params.call:q}"
 
@@ -30,13 +35,17 @@ rule interpolate:
         code=code("interpolate"),
     output:
         [table(declared) for declared in tables_of("interpolate")],
-    params:
-        slice=lambda wildcards: canonical_json(slices.interpolate_slice(CONFIG, wildcards.model)),
-        call=lambda wildcards, threads: call("interpolate", wildcards, threads),
+    log:
+        log_of("interpolate", shard="{shard}"),
+    conda:
+        "../../environment.yml"
     threads: CONFIG["compute"]["threads"]
     resources:
         mem_mb=4000,
-    conda:
-        "../../environment.yml"
+    params:
+        slice=lambda wildcards: canonical_json(
+            slices.interpolate_slice(CONFIG, wildcards.model)
+        ),
+        call=lambda wildcards, threads: call(wildcards, threads),
     shell:
         "exec python -m plateaus.stages.interpolate --slice {params.slice:q} {params.call:q}"

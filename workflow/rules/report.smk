@@ -7,13 +7,15 @@ rule figures:
         code=code("figures"),
     output:
         table(tables.FIGURES, "all", "all"),
-    params:
-        slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
-        call=lambda wildcards, threads: call("figures", wildcards, threads),
-    resources:
-        mem_mb=2000,
+    log:
+        log_of("figures", "all"),
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=2000,
+    params:
+        slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
+        call=lambda wildcards, threads: call(wildcards, threads),
     shell:
         "exec python -m plateaus.stages.figures --slice {params.slice:q} {params.call:q}"
 
@@ -23,23 +25,30 @@ rule report:
         every("extract", "interpolate"),
         figures=table(tables.FIGURES, "all", "all"),
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
-        source=sorted(path for path in Path("report").rglob("*") if path.is_file() and path.name[0] != "."),
+        source=sorted(
+            path
+            for path in Path("report").rglob("*")
+            if path.is_file() and path.name[0] != "."
+        ),
         code=code("report"),
     output:
         page=RESULTS / "report" / "index.html",
         provenance=RESULTS / "provenance.json",
+    log:
+        log_of("report", "all"),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
     params:
         slice=canonical_json(slices.report_slice(CONFIG, PAIRS, SHARDS)),
         call=lambda wildcards, threads: call(
-            "report",
             wildcards,
             threads,
             source="report",
-            model_folders={model: str(model_folder(model)) for model in CONFIG["models"]},
+            model_folders={
+                model: str(model_folder(model)) for model in CONFIG["models"]
+            },
         ),
-    resources:
-        mem_mb=2000,
-    conda:
-        "../../environment.yml"
     shell:
         "exec python -m plateaus.stages.report --slice {params.slice:q} {params.call:q}"

@@ -30,7 +30,10 @@ def fetch(job: Job) -> None:
                 job.progress(f"initialising the architecture of {like.name} with seed {source['seed']}")
                 weights.make_random(building, like, source["seed"])
                 card = json.loads((like / "card.json").read_text(encoding="utf-8"))
-                name, licence = f"random weights (seed {source['seed']}), architecture of {card['name']}", "none needed"
+                name, licence = (
+                    f"random weights (seed {source['seed']}), architecture of {card['name']}",
+                    "none needed",
+                )
             case _:
                 weights.check_local(Path(source["path"]), job.model)
                 job.progress(f"linking {source['path']}")

@@ -34,7 +34,15 @@ def figures(job: Job) -> None:
         for model in models:
             job.progress(f"{name} {model if module.PER_MODEL else ''}".rstrip())
             drawing = registry.draw(name, results, results.models[0] if model == "all" else model, settings)
-            row = {"figure": name, "model": model, "drawn": False, "reason": "", "caption": "", "alt": "", "tables": ""}
+            row = {
+                "figure": name,
+                "model": model,
+                "drawn": False,
+                "reason": "",
+                "caption": "",
+                "alt": "",
+                "tables": "",
+            }
             if isinstance(drawing, registry.LeftOut):
                 row["reason"] = drawing.reason
             else:

@@ -19,6 +19,7 @@ from plateaus.tables import atomic_path
 def context(job: Job) -> dict[str, Any]:
     """What the page's cells are told: where the tables are, what to show, and what the run was made from."""
     config, figures = job.slice["config"], job.slice["figures"]
+    keys = [folder.rsplit("-", 1)[1] for folder in job.extra["model_folders"].values()]
     return {
         "results": str(job.root.resolve()),
         "models": figures["models"],
@@ -26,7 +27,7 @@ def context(job: Job) -> dict[str, Any]:
         "settings": settings_of(figures)._asdict(),
         "title": config["report"]["title"],
         "config": config,
-        "stages": provenance.records(job.root, figures["models"], figures["shards"]),
+        "stages": provenance.records(job.root, figures["models"], [*figures["shards"], *keys]),
         "cards": provenance.cards(job.extra["model_folders"]),
         "versions": provenance.versions(),
         "environment": provenance.environment(),

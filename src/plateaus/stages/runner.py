@@ -75,11 +75,13 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
             sys.exit(1)
         except OSError as error:
             log.write(traceback.format_exc())
-            _say(log, f"error: {stage} {job.model}: {error.strerror or error} ({error.filename or job.root}): make room or check permissions, then run again")
+            what = f"{error.strerror or error} ({error.filename or job.root})"
+            _say(log, f"error: {stage} {job.model}: {what}: make room or check permissions, then run again")
             sys.exit(1)
         except Exception as error:
             log.write(traceback.format_exc())
-            _say(log, f"error: {stage} {job.model} {job.shard} failed: {type(error).__name__}: {_line(error)} (whole story: {log.name})")
+            what = f"{type(error).__name__}: {_line(error)}"
+            _say(log, f"error: {stage} {job.model} {job.shard} failed: {what} (whole story: {log.name})")
             sys.exit(1)
         seconds = time.perf_counter() - start
         _record(job, seconds)

@@ -1,0 +1,53 @@
+# Every target makes .venv first where it is missing or out of date: all that is needed is Python 3.11 or later and make.
+
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+CONFIG ?=
+SNAKEMAKE_ARGS ?=
+PYTEST_ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SYSTEM_PATH := $(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test check format lock clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@echo
+	@echo '  CORES=4  CONFIG=config/other.yaml  SNAKEMAKE_ARGS="--dry-run"  PYTEST_ARGS="-k name"  PYTHON=python3.12'
+
+setup: ## make .venv and install what the lock says; at once where that is done
+	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/setup_env.py
+
+report: setup ## run the whole workflow, up to the report; only what has changed runs again
+	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
+
+test: setup ## run the tests
+	@.venv/bin/pytest -n 2 $(PYTEST_ARGS)
+
+check: setup ## lint, formatting and types, of the Python and of the workflow
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/snakefmt --check Snakefile workflow
+	@.venv/bin/snakemake --lint
+
+format: setup ## mend what ruff and snakefmt can mend
+	@.venv/bin/ruff check --fix-only
+	@.venv/bin/ruff format
+	@.venv/bin/snakefmt Snakefile workflow
+
+lock: ## remake requirements.lock with the newest versions that pyproject.toml allows
+	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/lock.py
+
+clean: ## remove results and the workflow's records; keep .venv and fetched models
+	@rm -rf results .snakemake
+
+distclean: clean ## remove .venv, fetched models and caches too
+	@rm -rf .venv resources .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf src/*.egg-info

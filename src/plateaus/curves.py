@@ -1,0 +1,99 @@
+"""Curves along interpolation paths: what the stages that record them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus import geometry, tables
+from plateaus.geometry import Measures
+from plateaus.prompts import Pair, TokenisedPair, tokenise_with_file
+from plateaus.results import table_path
+from plateaus.transformer import Transformer
+
+Columns = dict[str, np.ndarray]
+"""Column name to values, all of one length."""
+
+LOGIT_BLOCK = 64
+"""Steps whose logits are held at once: a vocabulary is large, and more rows at once are not faster."""
+
+
+def path_at(
+    residuals: Float[Tensor, "end layers d_model"], layer: int, alphas: Tensor, *, path: str, pair: str
+) -> Float[Tensor, "steps d_model"]:
+    """The path that is patched into one layer."""
+    a, b = residuals[:, layer]
+    return geometry.interpolate(a, b, alphas, path=path, name=f"pair '{pair}', layer {layer}")
+
+
+def measure_logits(model: Transformer, rows: Tensor, norm_scale: Tensor | None = None) -> tuple[Measures, Tensor]:
+    """Measures of the logits along a path, a block of steps at a time, and the logits at its two ends.
+
+    Args:
+        model: The model.
+        rows: resid_post of the last layer along the path.
+        norm_scale: The final norm's scale at every row in place of its own.
+    """
+
+    def logits(chosen: slice | list[int]) -> Tensor:
+        return model.logits(rows[chosen], None if norm_scale is None else norm_scale[chosen])
+
+    ends = logits([0, -1])
+    parts = []
+    for start in range(0, len(rows), LOGIT_BLOCK):
+        # One step more than is kept, for the step size of the last one that is.
+        block = logits(slice(start, start + LOGIT_BLOCK + 1))
+        # A row's logits differ by rounding between batches; with the ends' own, distances there are exactly 0 and 1.
+        if start == 0:
+            block[0] = ends[0]
+        if start + LOGIT_BLOCK + 1 >= len(rows):
+            block[-1] = ends[1]
+        measured = geometry.measure(block, (ends[:1], ends[1:]))
+        parts.append(Measures(*(values[:LOGIT_BLOCK] for values in measured)))
+    return Measures(*(torch.cat(columns) for columns in zip(*parts, strict=True))), ends
+
+
+def curve_columns(measures: Measures, alphas: Tensor, layer: int, site: str, record_layer: int) -> Columns:
+    """The rows of one curve, as every table of curves has them."""
+    steps = len(alphas)
+    return {
+        "interp_layer": np.full(steps, layer),
+        "site": np.full(steps, site),
+        "record_layer": np.full(steps, record_layer),
+        "step": np.arange(steps),
+        "alpha": alphas.numpy(),
+        **{name: values.float().cpu().numpy() for name, values in measures._asdict().items()},
+    }
+
+
+def stack(parts: list[Columns]) -> Columns:
+    """The rows of several parts, one below the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def with_pair(columns: Columns, pair: str) -> Columns:
+    """The same rows with the pair's id as a column."""
+    return {"pair": np.full(len(next(iter(columns.values()))), pair), **columns}
+
+
+def curve_rows(pairs: int, steps: int, layers: Sequence[int], n_layers: int) -> int:
+    """Rows of the full grid: per interpolation layer, every layer from it on and the logits."""
+    return pairs * steps * sum(n_layers - layer + 1 for layer in layers)
+
+
+def shard_pairs(root: Path, model: str, shard: str, model_folder: Path) -> Iterator[tuple[TokenisedPair, Tensor]]:
+    """The shard's pairs, tokenised, with resid_post (end, layer, d_model) of both prompts, from what extract wrote."""
+    listed = tables.read(tables.ENDPOINTS, [table_path(root, model, tables.ENDPOINTS, shard)]).to_pylist()
+    pairs = [Pair(row["pair"], *(row[name] for name in ("context", "a", "b", "tags"))) for row in listed]
+    stored = tables.read(tables.EXTRACT, [table_path(root, model, tables.EXTRACT, shard)])
+    residuals = torch.from_numpy(tables.vectors(stored, "vector").copy()).reshape(
+        len(pairs), 2, -1, stored["vector"].type.list_size
+    )
+    tokenised = tokenise_with_file(pairs, model_folder / "tokenizer.json", model)
+    # Both tables are sorted by pair, so the n-th block of residuals is the n-th pair's.
+    yield from zip(tokenised, residuals, strict=True)

@@ -1,0 +1,109 @@
+"""freeze: the same curves with attention, the MLPs or the norms held still in every layer after the patch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus import geometry, tables
+from plateaus.curves import (
+    Columns,
+    curve_columns,
+    curve_rows,
+    measure_logits,
+    path_at,
+    shard_pairs,
+    stack,
+    with_pair,
+)
+from plateaus.errors import InputError
+from plateaus.geometry import Measures
+from plateaus.prompts import TokenisedPair
+from plateaus.quiet import go_offline
+from plateaus.results import table_path
+from plateaus.stages.runner import Job, run
+from plateaus.sweep import Group, Recording, choose_layers, sweep
+from plateaus.transformer import Transformer
+
+
+def freeze_pair(
+    model: Transformer,
+    pair: TokenisedPair,
+    residuals: Float[Tensor, "end layers d_model"],
+    *,
+    conditions: list[str],
+    layers: list[int],
+    steps: int,
+    path: str,
+    memory_gb: float,
+) -> Columns:
+    """The curves of one pair under every condition, in one sweep.
+
+    Args:
+        model: The model.
+        pair: The pair, tokenised.
+        residuals: resid_post of the two unpatched prompts, from extract.
+        conditions: See `plateaus.freezing`.
+        layers: Interpolation layers.
+        steps: Points from alpha 0 to 1.
+        path: ``spherical`` or ``linear``.
+        memory_gb: Budget of a block.
+    """
+    alphas = geometry.alphas(steps)
+    groups = [
+        Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id), condition)
+        for layer in layers
+        for condition in conditions
+    ]
+    curves: list[Columns] = []
+    recording: Recording | None = None
+    for recording in sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=memory_gb):
+        measured = geometry.measure(recording.resid_post)
+        for number, group in enumerate(recording.groups):
+            one = Measures(*(values[number] for values in measured))
+            curves.append(
+                _columns(group, curve_columns(one, alphas, group.interp_layer, "resid_post", recording.layer))
+            )
+    assert recording is not None
+    for group, rows in zip(recording.groups, recording.resid_post, strict=True):
+        scale = None
+        if group.condition == "norm_mean":
+            scale = model.final_norm_scale(rows).mean(0, keepdim=True).expand(steps, 1)
+        measured, _ = measure_logits(model, rows, scale)
+        curves.append(_columns(group, curve_columns(measured, alphas, group.interp_layer, "logits", model.n_layers)))
+    return stack(curves)
+
+
+def _columns(group: Group, columns: Columns) -> Columns:
+    return {"condition": np.full(len(columns["step"]), group.condition), **columns}
+
+
+def freeze(job: Job) -> None:
+    """Write the table `freeze` of one shard."""
+    go_offline()
+    torch.set_num_threads(job.threads)
+    settings = job.slice
+    model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
+    try:
+        layers = choose_layers(settings["layers"], model.n_layers)
+    except ValueError as error:
+        raise InputError(f"model {job.model}: freeze.layers: {error}") from None
+    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder))
+    parts = []
+    for number, (pair, residuals) in enumerate(pairs, start=1):
+        job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
+        columns = freeze_pair(
+            model, pair, residuals, conditions=settings["conditions"], layers=layers, steps=settings["steps"],
+            path=settings["path"], memory_gb=job.memory_gb,
+        )  # fmt: skip
+        parts.append(with_pair(columns, pair.pair.id))
+    data = tables.build(tables.FREEZE, stack(parts))
+    rows = len(settings["conditions"]) * curve_rows(len(pairs), settings["steps"], layers, model.n_layers)
+    tables.check_grid(tables.FREEZE, data, rows, "pairs x conditions x steps x interpolation layers x recording sites")
+    tables.write_table(table_path(job.root, job.model, tables.FREEZE, job.shard), tables.FREEZE, data, job.metadata())
+
+
+if __name__ == "__main__":
+    run("freeze", freeze)

@@ -1,0 +1,113 @@
+"""The config: closed, described, filled in, and read by the stages that say so."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from plateaus import code_inputs, config, slices
+from plateaus.errors import InputError
+from plateaus.prompts import read_pairs, split
+
+
+@pytest.fixture(scope="module")
+def schema(root):
+    return config.load_schema(root / config.SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def default(root, schema):
+    return config.resolve(yaml.safe_load((root / "config/config.yaml").read_text()), schema)
+
+
+def test_every_object_is_closed_and_every_leaf_described(schema):
+    def closed(part: dict) -> None:
+        if part.get("type") == "object" and "properties" in part and "source" not in part["properties"]:
+            assert part.get("additionalProperties") is False
+        for inner in part.get("properties", {}).values():
+            closed(inner)
+
+    closed(schema)
+    for definition in schema["$defs"].values():
+        if definition.get("type") == "object":
+            assert definition["additionalProperties"] is False
+    for leaf, part in config.leaves(schema):
+        assert len(part.get("description", "")) > 20, leaf
+
+
+def test_defaults_are_filled_in_and_valid(schema):
+    small = config.resolve({"models": {"m": {"source": "embedded"}}}, schema)
+    assert small["interpolate"]["steps"] == 50
+    assert small["models"]["m"]["centre"] is False
+    assert config.resolve(small, schema) == small
+
+
+def test_resolving_does_not_change_what_was_given(schema):
+    given = {"models": {"m": {"source": "embedded"}}}
+    config.resolve(given, schema)
+    assert given == {"models": {"m": {"source": "embedded"}}}
+
+
+def test_every_leaf_is_read_or_says_that_it_is_not(schema):
+    read = {key for keys in config.READS.values() for key in keys} | {"run", *config.READS_NOTHING}
+    assert read == {leaf for leaf, _ in config.leaves(schema)}
+
+
+def test_slices_hold_no_more_than_their_stage_reads(default, root):
+    pairs = read_pairs(root / "config/prompts/post.tsv")
+    sweep = slices.interpolate_slice(default, "smollm2-135m")
+    assert set(sweep) == {key.split(".")[-1] for key in config.READS["interpolate"]}
+    shards = split(pairs, 2)
+    drawn = slices.figures_slice(default, pairs, shards)
+    assert set(drawn) == {key.split(".")[-1] for key in config.READS["figures"]} | {"models", "shards"}
+    assert "compute" not in slices.report_slice(default, pairs, shards)["config"]
+
+
+def test_a_models_key_follows_from_its_weights_alone(default):
+    import copy
+
+    other = copy.deepcopy(default)
+    other["models"]["smollm2-135m"]["centre"] = True
+    assert config.model_key(default, "smollm2-135m") == config.model_key(other, "smollm2-135m")
+    other["models"]["smollm2-135m-random"]["seed"] = 1
+    assert config.model_key(default, "smollm2-135m-random") != config.model_key(other, "smollm2-135m-random")
+
+
+def test_a_loop_of_likes_is_refused(schema):
+    models = {"a": {"source": "random", "like": "b"}, "b": {"source": "random", "like": "a"}}
+    with pytest.raises(InputError, match="leads back to itself"):
+        config.resolve({"models": models}, schema)
+
+
+def test_the_readme_of_the_config_is_what_the_schema_says(root, schema):
+    from plateaus import config_readme
+
+    assert (root / "config/README.md").read_text(encoding="utf-8") == config_readme.text(schema)
+
+
+@pytest.mark.parametrize("stage", config.STAGES)
+def test_code_inputs_are_all_modules_that_the_stage_really_imports(stage):
+    """The list found in the source holds every module of ours that importing the stage loads."""
+    import subprocess
+    import sys
+
+    program = (
+        f"import sys, plateaus.stages.{stage}\n"
+        "print(*(name for name in sys.modules if name.split('.')[0] == 'plateaus'))"
+    )
+    loaded = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+    listed = set(code_inputs.modules_of(stage))
+    around = {"plateaus", *code_inputs.NOT_RESULTS, *code_inputs._imports("plateaus.stages.runner")}
+    assert loaded - around <= listed
+
+
+@pytest.mark.parametrize("stage", ["figures", "report"])
+def test_stages_after_the_curves_do_not_import_torch(stage):
+    import subprocess
+    import sys
+
+    program = f"import sys, plateaus.stages.{stage}\nprint('torch' in sys.modules or 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
