@@ -67,3 +67,8 @@ def mlp_of(bridge: Any, layer: int) -> Mlp:
         b_out=bias("out", d_model),
         activation=ACT2FN[name],
     )
+
+
+def is_parallel(bridge: Any) -> bool:
+    """Whether attention and the MLP of a block both read resid_pre (GPT-NeoX, Pythia)."""
+    return type(bridge.blocks[0]).__name__ == "ParallelBlockBridge"

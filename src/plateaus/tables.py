@@ -145,6 +145,61 @@ TOKENS = Table(
         "probability": MEASURE,
     },
 )
+JACOBIAN = Table(
+    "jacobian",
+    1,
+    "jacobian",
+    ("pair", "component", "layer", "step"),
+    {
+        "pair": WORD,
+        "component": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "frobenius": MEASURE,
+        "frobenius_error": MEASURE,
+        "gain": MEASURE,
+    },
+    optional=frozenset({"frobenius_error"}),
+)
+SPLINE = Table(
+    "spline",
+    1,
+    "spline",
+    ("pair", "layer", "step"),
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "hamming": pa.int32(),
+        "input_step": MEASURE,
+        "density": MEASURE,
+    },
+)
+CODES = Table(
+    "codes",
+    1,
+    "spline",
+    ("pair", "layer", "step"),
+    {"pair": WORD, "layer": INDEX, "step": INDEX, "code": pa.binary()},
+)
+NEURONS = Table(
+    "neurons",
+    1,
+    "spline",
+    ("pair", "layer", "step", "rank"),
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "rank": INDEX,
+        "neuron": pa.int32(),
+        "active": pa.bool_(),
+        "contribution": MEASURE,
+        "switch": MEASURE,
+    },
+)
 FIGURES = Table(
     "figures",
     1,
@@ -162,8 +217,11 @@ FIGURES = Table(
 )
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE, FIGURES)
-}
+    table.name: table
+    for table in (
+        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE, JACOBIAN, SPLINE, CODES, NEURONS, FIGURES,
+    )
+}  # fmt: skip
 
 
 def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:

@@ -8,7 +8,7 @@ prefix, so the keys and values of the prefix never change: a row is one residual
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,11 +187,7 @@ class Transformer:
             freezing: What to hold still.
             parts: Whether to return what attention and the MLP add.
         """
-        args, kwargs = prefix.calls[layer]
-        cache = _PrefixCache(prefix)
-        args = tuple(cache if _is_cache(value) else value for value in args)
-        kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
-        kwargs.pop("hidden_states", None)
+        args, kwargs = self._call(layer, prefix)
         block = self.bridge.blocks[layer]
         seen: dict[str, Tensor] = {}
 
@@ -214,6 +210,33 @@ class Transformer:
             finally:
                 handle.remove()
         return BlockOutput(output[:, 0], seen.pop("mlp_input"), seen)
+
+    def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
+        """What attention adds to the residual stream at the last position, its norm included; differentiable."""
+
+        class Reached(Exception):  # noqa: N818  (a signal, not an error)
+            pass
+
+        seen: list[Tensor] = []
+
+        def stop(value: Tensor, hook: Any) -> None:
+            seen.append(value.reshape(rows.shape))
+            raise Reached
+
+        args, kwargs = self._call(layer, prefix)
+        block = self.bridge.blocks[layer]
+        with _hooked([(block.hook_attn_out, stop)]), suppress(Reached):
+            block(rows[:, None, :], *args, **kwargs)  # what comes after attention is never run
+        return seen[0]
+
+    def _call(self, layer: int, prefix: Prefix) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a block after its residual input, with the shared prefix as its cache."""
+        args, kwargs = prefix.calls[layer]
+        cache = _PrefixCache(prefix)
+        args = tuple(cache if _is_cache(value) else value for value in args)
+        kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
+        kwargs.pop("hidden_states", None)
+        return args, kwargs
 
     @staticmethod
     def _freezing_points(block: Any) -> list[tuple[str, Any]]:

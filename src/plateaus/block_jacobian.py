@@ -1,0 +1,96 @@
+"""Jacobians of attention, of a whole block and of the chain of blocks, at the last token with the prefix fixed.
+
+Attention's matrix comes from forward-mode differentiation along all basis directions at once, the MLP's from its
+closed form, and the block's is their product: (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are
+parallel. Unlike the post's released "MLP product", the identity of the skip path is there, and no block is counted
+twice.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus import mlp as closed
+from plateaus.architecture import is_parallel
+from plateaus.mlp import Mlp
+from plateaus.transformer import Prefix, Transformer
+
+Matrices = Float[Tensor, "steps d_model d_model"]
+
+
+def attention_push(
+    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, directions: Float[Tensor, "k steps d_model"], chunk: int
+) -> Float[Tensor, "k steps d_model"]:
+    """J_attn v for k directions at every row, the norm before attention included.
+
+    Args:
+        model: The model.
+        layer: Which block.
+        rows: (steps, d_model), resid_pre.
+        prefix: The prefix, held fixed.
+        directions: k directions for each row.
+        chunk: How many of them to push at a time.
+    """
+
+    def push(v: Tensor) -> Tensor:
+        _, moved = torch.func.jvp(lambda x: model.attention(layer, x, prefix), (rows,), (v,))
+        return moved
+
+    with torch.no_grad():  # forward mode needs no graph, and one triples the memory
+        pushed: Tensor = torch.func.vmap(push, chunk_size=max(1, chunk))(directions)
+    return pushed
+
+
+def attention_jacobian(model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int) -> Matrices:
+    """J_attn at every row."""
+    steps, d = rows.shape
+    basis = torch.eye(d, dtype=rows.dtype, device=rows.device)[:, None, :].expand(d, steps, d)
+    return attention_push(model, layer, rows, prefix, basis, chunk).permute(1, 2, 0)
+
+
+def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, attention: Matrices) -> Matrices:
+    """The block's Jacobian from attention's.
+
+    Args:
+        model: The model.
+        mlp: The layer's MLP.
+        mlp_input: (steps, d_model), what it reads.
+        attention: J_attn at the same rows.
+    """
+    identity = torch.eye(attention.shape[-1], dtype=attention.dtype, device=attention.device)
+    of_mlp = closed.jacobian(mlp, mlp_input)
+    if is_parallel(model.bridge):
+        return identity + attention + of_mlp
+    return (identity + of_mlp) @ (identity + attention)
+
+
+def block_push(
+    model: Transformer, layer: int, mlp: Mlp, rows: Tensor, mlp_input: Tensor, prefix: Prefix, v: Tensor, chunk: int
+) -> Float[Tensor, "k steps d_model"]:
+    """J_block v for k directions at every row, without making the matrix."""
+    after_attention = v + attention_push(model, layer, rows, prefix, v, chunk)
+    through = v if is_parallel(model.bridge) else after_attention
+    return after_attention + torch.stack([closed.push(mlp, mlp_input, one) for one in through])
+
+
+def frobenius_estimate(
+    pushed: Float[Tensor, "k steps d_model"],
+) -> tuple[Float[Tensor, " steps"], Float[Tensor, " steps"]]:
+    """|J|_F from J v at k random sign vectors v (Hutchinson), and the standard error of that estimate.
+
+    E |J v|^2 = |J|_F^2 for v with independent entries of mean 0 and variance 1; the error of the root follows from
+    that of the square by the delta method.
+    """
+    squares = pushed.square().sum(-1)
+    estimate = squares.mean(0).sqrt()
+    error = squares.std(0) / len(squares) ** 0.5 / (2 * estimate)
+    return estimate, error
+
+
+def random_signs(k: int, rows: Tensor, seed: int) -> Float[Tensor, "k steps d_model"]:
+    """k vectors of random signs, the same at every step, so that noise does not look like a change along the path."""
+    generator = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, (k, 1, rows.shape[-1]), generator=generator).to(rows) * 2 - 1
+    return signs.expand(k, *rows.shape)

@@ -1,0 +1,62 @@
+"""The figures: one module each, listed here in the order of the report.
+
+To add a figure, write its module (see `contract.FigureModule`) and add its name to `NAMES`. Nothing here imports
+torch, and matplotlib is only imported when a figure is drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+from plateaus.figures.contract import Drawing, FigureModule, LeftOut, Settings
+from plateaus.results import Results
+
+__all__ = ["FIGURES", "NAMES", "Drawing", "FigureModule", "LeftOut", "Settings", "draw", "save"]
+
+NAMES = (
+    "f01_method",
+    "f02_logits",
+    "f03_record_layers",
+    "f04_interpolation_layers",
+    "f05_fixed_depth",
+    "f08_step_sizes",
+    "x02_tokens",
+)
+"""Names of the figures, which are also those of their modules and files."""
+
+
+class _Registry(Mapping[str, FigureModule]):
+    """Name to module; a module is imported when it is first asked for."""
+
+    def __getitem__(self, name: str) -> FigureModule:
+        if name not in NAMES:
+            raise KeyError(name)
+        return cast(FigureModule, importlib.import_module(f"plateaus.figures.{name}"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+FIGURES: Mapping[str, FigureModule] = _Registry()
+
+
+def draw(name: str, results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """Draw one figure of one model, in the project's style whatever the user's own matplotlib settings are."""
+    from plateaus.figures import style
+
+    with style.applied():
+        return FIGURES[name].draw(results, model, settings)
+
+
+def save(drawing: Drawing, folder: Path, name: str, dpi: int) -> None:
+    """Write `folder/name.svg` and `folder/name.png`: equal drawings give equal bytes."""
+    from plateaus.figures import style
+
+    for suffix in ("svg", "png"):
+        style.write(drawing.figure, Path(folder) / f"{name}.{suffix}", salt=name + drawing.alt, dpi=dpi)

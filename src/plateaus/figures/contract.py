@@ -1,0 +1,63 @@
+"""What every figure is given and gives back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from plateaus.results import Results
+from plateaus.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Settings(NamedTuple):
+    """The section `figures` of the config, and the interpolation layer of the single-layer figures.
+
+    Attributes:
+        pairs: Ids of the pairs shown, from left to right: plateau first, control second.
+        depths: Numbers of layers between interpolation and recording, for f05_fixed_depth.
+        dpi: Resolution of the PNG files.
+        colormap: Matplotlib's name of the colour map for layers.
+        trace_layer: The interpolation layer of the figures that show a single one.
+    """
+
+    pairs: tuple[str, ...]
+    depths: tuple[int, ...]
+    dpi: int
+    colormap: str
+    trace_layer: int
+
+
+class Drawing(NamedTuple):
+    """A figure with what is said about it.
+
+    Attributes:
+        figure: The drawing.
+        caption: Markdown: what is shown, of which model and pairs; every number is computed.
+        alt: Plain text for readers who do not see the figure: what there is to be seen.
+        tables: What it was drawn from.
+    """
+
+    figure: Figure
+    caption: str
+    alt: str
+    tables: tuple[Table, ...]
+
+
+class LeftOut(NamedTuple):
+    """Why a model or a config cannot have a figure; a sentence without its full stop."""
+
+    reason: str
+
+
+class FigureModule(Protocol):
+    """A module of this package that draws one figure."""
+
+    TITLE: str
+    READS: tuple[Table, ...]
+    PER_MODEL: bool
+
+    def draw(self, results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+        """Draw it, or say why it cannot be drawn."""
+        ...

@@ -1,0 +1,70 @@
+"""Figure 2: how far the logits have moved from prompt A to prompt B, along the interpolation."""
+
+from __future__ import annotations
+
+from plateaus.figures import panels, style, wording
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.figures.measures import Sharpness
+from plateaus.results import Results
+
+TITLE = "Relative distance of the logits"
+READS = panels.READS
+PER_MODEL = True
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """One curve per pair; the shaded band is the boundary, from d = .1 to d = .9 of the monotone fit."""
+    layer = settings.trace_layer
+    if layer not in panels.interp_layers(results, model):
+        return LeftOut(f"layer {layer} was not interpolated at in this run")
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    figure, axes = panels.grid(len(pairs), 2.9)
+    found: list[tuple[panels.Words, Sharpness]] = []
+    for ax, pair in zip(axes, pairs, strict=True):
+        rows = results.curve(model, pair.id, interp_layer=layer, site="logits")
+        measured = panels.measured(rows)
+        found.append((pair, measured))
+        ax.axvspan(measured.alpha10, measured.alpha90, color="#e8edf4", linewidth=0, zorder=0)
+        panels.straight(ax)
+        ax.plot(
+            panels.values(rows, "alpha"),
+            panels.values(rows, "distance"),
+            color="#31478c",
+            marker="o",
+            markersize=2.6,
+            linewidth=1.5,
+            zorder=3,
+            label="logits",
+        )
+        middle = (measured.alpha10 + measured.alpha90) / 2
+        ax.annotate(
+            f"w = {wording.number(measured.width)}",
+            (min(max(middle, 0.2), 0.8), 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=style.INK,
+        )
+        panels.frame(ax, pair)
+    panels.distance_axis(axes)
+    return Drawing(figure, _caption(results, model, layer, found), _alt(model, layer, found), READS)
+
+
+def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.Words, Sharpness]]) -> str:
+    pairs = [pair for pair, _ in found]
+    widths = wording.listed(f"w = {wording.number(measured.width)} for {pair.markdown}" for pair, measured in found)
+    return (
+        f"**Relative distance of the logits**, interpolating at layer {layer}. Each dot is an interpolation step. The "
+        f"shaded band, of width w, is the boundary: from d = 0.1 to d = 0.9 of the monotone fit ({widths}). Dotted: a "
+        f"straight line. {panels.subject(results, model, pairs)}"
+    )
+
+
+def _alt(model: str, layer: int, found: list[tuple[panels.Words, Sharpness]]) -> str:
+    said = wording.each([(pair.name, f"{wording.crossings(measured)}") for pair, measured in found])
+    return (
+        f"{wording.plural(len(found), 'panel')} of relative distance of the logits against interpolation alpha, from "
+        f"0 to 1, for {model} interpolated at layer {layer}. The curve for {said}"
+    )

@@ -1,0 +1,108 @@
+"""Figure 5: the number of layers between interpolation and recording held fixed."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plateaus.figures import panels, style, wording
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.results import Results
+
+TITLE = "Relative distance with a fixed number of layers between"
+READS = panels.READS
+PER_MODEL = True
+
+Widths = dict[tuple[int, str], list[tuple[int, float]]]
+"""Depth and pair to the boundary width by interpolation layer."""
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """Interpolate at L and record at L + N: a row of panels per N, a column per pair, a line per L."""
+    n_layers = panels.n_layers(results, model)
+    starts = {
+        depth: [layer for layer in panels.interp_layers(results, model) if layer + depth < n_layers]
+        for depth in sorted(settings.depths)
+    }
+    depths = [depth for depth, layers in starts.items() if layers]
+    if not depths:
+        return LeftOut(
+            f"none of the depths {wording.listed(map(str, starts))} fits a model of {n_layers} layers and the layers "
+            "that were interpolated at"
+        )
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    layers = sorted({layer for depth in depths for layer in starts[depth]})
+    colours = style.layer_colours(settings.colormap, layers)
+    figure, axes = _grid(len(depths), len(pairs))
+    widths: Widths = {}
+    for column, pair in enumerate(pairs):
+        of_pair = results.curve(model, pair.id)
+        by_layers = {key: rows for key, rows in of_pair.groupby(["interp_layer", "record_layer"])}
+        for row, depth in enumerate(depths):
+            ax = axes[row][column]
+            curves = {layer: by_layers[layer, layer + depth] for layer in starts[depth]}
+            panels.layer_lines(
+                ax,
+                ((layer, panels.values(c, "alpha"), panels.values(c, "distance")) for layer, c in curves.items()),
+                colours,
+                width=1.0,
+            )
+            panels.frame(ax, pair, title=row == 0, words_below=row == len(depths) - 1)
+            ax.tick_params(labelbottom=row == len(depths) - 1)
+            ax.text(0.03, 0.95, f"N = {depth}", transform=ax.transAxes, va="top", fontweight="bold", zorder=5)
+            widths[depth, pair.id] = [(layer, panels.measured(c).width) for layer, c in curves.items()]
+    _axis_of_distance(axes)
+    panels.layer_bar(figure, [ax for line in axes for ax in line], colours, layers, "Interpolation layer L")
+    left_out = [depth for depth in starts if depth not in depths]
+    return Drawing(
+        figure,
+        _caption(results, model, pairs, depths, left_out, n_layers),
+        _alt(model, pairs, depths, widths),
+        READS,
+    )
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    # More than two columns would be too narrow for their labels, so the figure grows wider instead.
+    width = style.WIDTH if columns <= 2 else style.WIDTH * columns / 2
+    figure = Figure(figsize=(width, 1.45 * rows + 1.6), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    return figure, [list(line) for line in axes]
+
+
+def _axis_of_distance(axes: list[list[Axes]]) -> None:
+    for line in axes:
+        for ax in line:
+            ax.set_ylim(-0.03, 1.03)
+            ax.set_yticks(panels.DISTANCE_TICKS, ["0", "0.5", "1"])
+        line[0].set_ylabel("Distance d")
+
+
+def _caption(
+    results: Results, model: str, pairs: list[panels.Words], depths: list[int], left_out: list[int], n_layers: int
+) -> str:
+    missing = (
+        f" N = {wording.listed(map(str, left_out))} has no place among this model's {n_layers} layers."
+        if left_out
+        else ""
+    )
+    places = [""] if len(pairs) == 1 else [f"column {number}" for number in range(1, len(pairs) + 1)]
+    return (
+        f"**A fixed number of layers between**: interpolated at layer L, recorded at layer L + N, for N = "
+        f"{wording.listed(map(str, depths))} (rows) and every L for which both layers exist (lines).{missing} "
+        f"{panels.subject(results, model, pairs, places)}"
+    )
+
+
+def _alt(model: str, pairs: list[panels.Words], depths: list[int], widths: Widths) -> str:
+    def span(depth: int, pair: panels.Words) -> str:
+        found = [width for _, width in widths[depth, pair.id]]
+        low, high = wording.number(min(found)), wording.number(max(found))
+        return f"{low} at N = {depth}" if low == high else f"{low} to {high} at N = {depth}"
+
+    said = wording.each([(pair.name, wording.listed(span(depth, pair) for depth in depths)) for pair in pairs])
+    return (
+        f"{wording.plural(len(depths), 'row')} of {wording.plural(len(pairs), 'panel')} of relative distance against "
+        f"interpolation alpha for {model}; a row per number of layers N between interpolation and recording, a line "
+        f"per interpolation layer. Widths of the boundary from d = 0.1 to 0.9 over the lines: {said}"
+    )

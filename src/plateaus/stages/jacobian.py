@@ -1,0 +1,203 @@
+"""jacobian: how strongly each component responds to its input, at every step of the traced path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plateaus import block_jacobian, tables
+from plateaus import mlp as closed
+from plateaus.architecture import mlp_of
+from plateaus.canonical import digest
+from plateaus.curves import Columns, stack, with_pair
+from plateaus.quiet import go_offline
+from plateaus.results import table_path
+from plateaus.stages.runner import Job, run
+from plateaus.trace import Trace, read_traces, tangents
+from plateaus.transformer import Prefix, Transformer
+
+COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
+
+
+class _Measured(NamedTuple):
+    """Frobenius norm, its standard error (NaN where it is exact) and directional gain, at every step."""
+
+    frobenius: Tensor
+    frobenius_error: Tensor
+    gain: Tensor
+
+
+class PairState(NamedTuple):
+    """What is carried from layer to layer for one pair.
+
+    Attributes:
+        trace: Its trace.
+        prefix: Its prefix.
+        chain: The product of the block Jacobians so far (steps, d_model, d_model), or the images of random sign
+            vectors under it (probes, steps, d_model) where it is estimated; None before the first block.
+        direction: The image under the chain of the path's unit tangent (steps, d_model).
+    """
+
+    trace: Trace
+    prefix: Prefix
+    chain: Tensor | None
+    direction: Tensor
+
+
+def jacobian_layer(
+    model: Transformer,
+    layer: int,
+    states: list[PairState],
+    *,
+    components: list[str],
+    exact: bool,
+    probes: int,
+    memory_gb: float,
+) -> tuple[list[Columns], list[PairState]]:
+    """All components of one layer, for all pairs, which share the layer's Gram matrices.
+
+    Args:
+        model: The model.
+        layer: A layer after the interpolation layer.
+        states: One per pair.
+        components: Which of `COMPONENTS`.
+        exact: Whether block and chain are exact; otherwise estimated from `probes` random directions.
+        probes: Number of random sign vectors.
+        memory_gb: Budget for intermediate results.
+
+    Returns:
+        The rows of the `jacobian` table per pair, and the states after this layer.
+    """
+    mlp = mlp_of(model.bridge, layer)
+    matrices = closed.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
+    rows, after = [], []
+    for state in states:
+        at = state.trace.layers.index(layer)
+        before, read = (x[at].to(model.device) for x in (state.trace.resid_pre, state.trace.mlp_input))
+        found: dict[str, _Measured] = {}
+        if matrices is not None:
+            found |= _of_mlp(mlp, matrices, read)
+        if {"attn", "block", "chain"} & set(components):
+            chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
+            measured, state = _of_block(model, layer, mlp, state, before, read, exact, probes, chunk)
+            found |= measured
+        rows.append(stack([_columns(state.trace, layer, name, found[name]) for name in components]))
+        after.append(state)
+    return rows, after
+
+
+def _of_mlp(mlp: closed.Mlp, matrices: closed.Gram, read: Tensor) -> dict[str, _Measured]:
+    norms = closed.jacobian_norms(mlp, matrices, read)
+    v = tangents(read)
+    through_norm = mlp.norm.push(read, v)
+    unit = torch.nn.functional.normalize(through_norm, dim=-1, eps=1e-30)
+    return {
+        "mlp": _exact(norms.mlp, closed.push(mlp, read, v)),
+        "mlp_fc": _exact(norms.mlp_fc, closed.push_fc(mlp, read, unit)),
+        "norm": _exact(norms.norm, mlp.norm.gain * through_norm),
+    }
+
+
+def _of_block(
+    model: Transformer,
+    layer: int,
+    mlp: closed.Mlp,
+    state: PairState,
+    before: Tensor,
+    read: Tensor,
+    exact: bool,
+    probes: int,
+    chunk: int,
+) -> tuple[dict[str, _Measured], PairState]:
+    v = tangents(before)
+
+    def push_block(directions: Tensor) -> Tensor:
+        return block_jacobian.block_push(model, layer, mlp, before, read, state.prefix, directions, chunk)
+
+    attn_gain, block_gain, direction = (
+        block_jacobian.attention_push(model, layer, before, state.prefix, v[None], chunk)[0],
+        *push_block(torch.stack([v, state.direction])),
+    )
+    if exact:
+        attention = block_jacobian.attention_jacobian(model, layer, before, state.prefix, chunk)
+        block = block_jacobian.compose(model, mlp, read, attention)
+        chain = block if state.chain is None else block @ state.chain
+        norms = {
+            name: _exact(torch.linalg.matrix_norm(matrix), moved)
+            for name, matrix, moved in (
+                ("attn", attention, attn_gain), ("block", block, block_gain), ("chain", chain, direction),
+            )
+        }  # fmt: skip
+    else:
+        seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
+        signs = block_jacobian.random_signs(probes, before, seed)
+        chain = push_block(signs if state.chain is None else state.chain)
+        of_attention = block_jacobian.attention_push(model, layer, before, state.prefix, signs, chunk)
+        norms = {
+            "attn": _estimated(of_attention, attn_gain),
+            "block": _estimated(push_block(signs), block_gain),
+            "chain": _estimated(chain, direction),
+        }
+    return norms, state._replace(chain=chain, direction=direction)
+
+
+def _exact(frobenius: Tensor, moved: Tensor) -> _Measured:
+    return _Measured(frobenius, torch.full_like(frobenius, torch.nan), torch.linalg.vector_norm(moved, dim=-1))
+
+
+def _estimated(pushed: Tensor, moved: Tensor) -> _Measured:
+    return _Measured(*block_jacobian.frobenius_estimate(pushed), torch.linalg.vector_norm(moved, dim=-1))
+
+
+def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> Columns:
+    steps = len(trace.alphas)
+    return {
+        "layer": np.full(steps, layer),
+        "step": np.arange(steps),
+        "alpha": trace.alphas.numpy(),
+        "component": np.full(steps, component),
+        **{name: values.float().cpu().numpy() for name, values in measured._asdict().items()},
+    }
+
+
+def start(model: Transformer, trace: Trace) -> PairState:
+    """A pair's state before the first block after the interpolation layer."""
+    prefix = model.prefix(list(trace.pair.prefix))
+    return PairState(trace, prefix, None, tangents(trace.resid_pre[0]).to(model.device))
+
+
+def jacobian(job: Job) -> None:
+    """Write the table `jacobian` of one shard."""
+    go_offline()
+    torch.set_num_threads(job.threads)
+    settings = job.slice
+    traces = read_traces(
+        job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
+    )
+    model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
+    states = [start(model, trace) for trace in traces]
+    components = [name for name in COMPONENTS if name in settings["components"]]
+    rows: list[list[Columns]] = [[] for _ in states]
+    layers = traces[0].layers
+    for number, layer in enumerate(layers, start=1):
+        job.progress(f"layer {number} of {len(layers)}, {len(states)} pairs")
+        found, states = jacobian_layer(
+            model, layer, states, components=components, exact=model.d_model <= settings["exact_up_to"],
+            probes=settings["probes"], memory_gb=job.memory_gb,
+        )  # fmt: skip
+        for own, new in zip(rows, found, strict=True):
+            own.append(new)
+    parts = [with_pair(stack(own), state.trace.pair.pair.id) for own, state in zip(rows, states, strict=True)]
+    data = tables.build(tables.JACOBIAN, stack(parts))
+    steps = len(traces[0].alphas)
+    tables.check_grid(
+        tables.JACOBIAN, data, len(parts) * len(layers) * len(components) * steps, "pairs x layers x components x steps"
+    )
+    tables.write_table(table_path(job.root, job.model, tables.JACOBIAN, job.shard), tables.JACOBIAN, data, job.metadata())
+
+
+if __name__ == "__main__":
+    run("jacobian", jacobian)

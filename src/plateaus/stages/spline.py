@@ -1,0 +1,75 @@
+"""spline: which hinges of the MLPs the traced path crosses, and how densely they lie there."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from plateaus import mlp as closed
+from plateaus import splines, tables
+from plateaus.architecture import mlp_of
+from plateaus.curves import Columns, stack, with_pair
+from plateaus.quiet import go_offline
+from plateaus.results import table_path
+from plateaus.stages.runner import Job, run
+from plateaus.trace import Trace, read_traces
+from plateaus.transformer import Transformer
+
+
+def spline_layer(mlp: closed.Mlp, trace: Trace, layer: int) -> tuple[Columns, Columns]:
+    """The rows of the tables `spline` and `codes` for one pair and layer."""
+    read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
+    steps = len(trace.alphas)
+    found = splines.density(mlp, read)
+    midpoints = ((trace.alphas[1:] + trace.alphas[:-1]) / 2).numpy()
+    between = {"layer": np.full(steps - 1, layer), "step": np.arange(steps - 1), "alpha": midpoints, **found._asdict()}
+    packed = np.array([code.tobytes() for code in splines.codes(mlp, read)], dtype=object)
+    return between, {"layer": np.full(steps, layer), "step": np.arange(steps), "code": packed}
+
+
+def neuron_rows(mlp: closed.Mlp, trace: Trace, layer: int, top: int) -> Columns:
+    """The rows of the table `neurons`: per step, the units whose switching would raise |J_fc|_F^2 most."""
+    read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
+    found = splines.switches(mlp, closed.gram(mlp), read)
+    best = found.switch.topk(min(top, found.switch.shape[-1]), dim=-1).indices
+    steps, ranks = best.shape
+    picked = {name: values.gather(1, best).flatten().cpu().numpy() for name, values in found._asdict().items()}
+    return {
+        "layer": np.full(steps * ranks, layer),
+        "step": np.repeat(np.arange(steps), ranks),
+        "rank": np.tile(np.arange(ranks), steps),
+        "neuron": best.flatten().cpu().numpy(),
+        **picked,
+    }
+
+
+def spline(job: Job) -> None:
+    """Write the tables `spline`, `codes` and `neurons` of one shard; the last is empty unless the model is ReLU."""
+    go_offline()
+    torch.set_num_threads(job.threads)
+    settings = job.slice
+    traces = read_traces(
+        job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
+    )
+    model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
+    layers = traces[0].layers
+    densities, codes, neurons = [], [], []
+    for number, layer in enumerate(layers, start=1):
+        job.progress(f"layer {number} of {len(layers)}, {len(traces)} pairs")
+        mlp = mlp_of(model.bridge, layer)
+        for trace in traces:
+            name = trace.pair.pair.id
+            between, packed = spline_layer(mlp, trace, layer)
+            densities.append(with_pair(between, name))
+            codes.append(with_pair(packed, name))
+            if splines.is_relu(mlp):
+                neurons.append(with_pair(neuron_rows(mlp, trace, layer, settings["top_neurons"]), name))
+    empty = {name: np.array([], dtype=object) for name in tables.NEURONS.columns}
+    written = ((tables.CODES, codes), (tables.NEURONS, neurons or [empty]), (tables.SPLINE, densities))
+    for table, found in written:
+        data = tables.build(table, stack(found))
+        tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, job.metadata())
+
+
+if __name__ == "__main__":
+    run("spline", spline)

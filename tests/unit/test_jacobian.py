@@ -1,0 +1,175 @@
+"""Block, attention and chain Jacobians against autograd through the plain model, and the identities they obey."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from plateaus import block_jacobian, geometry
+from plateaus import mlp as closed
+from plateaus.architecture import mlp_of
+from plateaus.curves import stack
+from plateaus.prompts import Pair, tokenise_with_file
+from plateaus.stages.extract import endpoints
+from plateaus.stages.interpolate import interpolate_pair
+from plateaus.stages.jacobian import COMPONENTS, jacobian_layer, start
+from plateaus.trace import Trace, tangents
+from plateaus.transformer import Transformer
+from tests import oracle
+
+PAIR = Pair("house-big-in", "The house was", "big", "in", "")
+KINDS = ["gpt2", "llama", "opt", "neox"]
+
+
+def traced(folder, steps: int, layer: int = 0) -> tuple[Transformer, Trace]:
+    model = Transformer.load(folder, device="cpu")
+    (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
+    residuals, _ = endpoints(model, pair)
+    found = interpolate_pair(
+        model, pair, residuals, steps=steps, path="spherical", layers=[layer], trace_layer=layer, top_tokens=1, memory_gb=1.0
+    ).trace
+    layers = tuple(range(layer + 1, model.n_layers))
+    read, post = (
+        torch.from_numpy(found[name]).reshape(len(layers), steps, -1) for name in ("mlp_input", "resid_post")
+    )
+    path = geometry.interpolate(*residuals[:, layer], geometry.alphas(steps), path="spherical", name="x")
+    return model, Trace(pair, layers, geometry.alphas(steps), torch.cat([path[None], post[:-1]]), read, post)
+
+
+def measured(model, trace, *, exact=True, probes=8, components=COMPONENTS) -> dict[str, np.ndarray]:
+    states, rows = [start(model, trace)], []
+    for layer in trace.layers:
+        (found,), states = jacobian_layer(
+            model, layer, states, components=list(components), exact=exact, probes=probes, memory_gb=1.0
+        )
+        rows.append(found)
+    return stack(rows)
+
+
+def column(rows, component, name, layers) -> np.ndarray:
+    chosen = rows["component"] == component
+    return rows[name][chosen].reshape(layers, -1)
+
+
+def plain_jacobian(folder, trace: Trace, step: int, first: int, last: int) -> torch.Tensor:
+    """d resid_post[last] / d resid_post[first] at the last token, by autograd through the full sequence."""
+    plain, tokenizer = oracle.load(folder)
+    blocks = oracle.blocks_of(plain)
+    ids = tokenizer(PAIR.prompt(PAIR.a), add_special_tokens=False).input_ids
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        kept: list[torch.Tensor] = []
+
+        def patch(_, __, out):
+            hidden = (out[0] if isinstance(out, tuple) else out).clone()
+            hidden[0, -1] = x
+            return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
+
+        def keep(_, __, out):
+            kept.append((out[0] if isinstance(out, tuple) else out)[0, -1])
+
+        handles = [blocks[first].register_forward_hook(patch), blocks[last].register_forward_hook(keep)]
+        plain(torch.tensor([ids]), use_cache=False)
+        for handle in handles:
+            handle.remove()
+        return kept[0]
+
+    at = trace.resid_pre[trace.layers.index(first + 1)][step]
+    return torch.autograd.functional.jacobian(run, at)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_and_chains_equal_autograd_through_the_plain_model(kind, tiny_folder):
+    folder = tiny_folder(kind)
+    model, trace = traced(folder, steps=5)
+    rows = measured(model, trace)
+    n = len(trace.layers)
+    for step in (0, 2, 4):
+        for layer in (1, 3):
+            block = plain_jacobian(folder, trace, step, layer - 1, layer)
+            np.testing.assert_allclose(column(rows, "block", "frobenius", n)[layer - 1, step], block.norm(), rtol=1e-4)
+            v = tangents(trace.resid_pre[layer - 1])[step]
+            np.testing.assert_allclose(column(rows, "block", "gain", n)[layer - 1, step], (block @ v).norm(), rtol=1e-4)
+        chain = plain_jacobian(folder, trace, step, 0, model.n_layers - 1)
+        np.testing.assert_allclose(column(rows, "chain", "frobenius", n)[-1, step], chain.norm(), rtol=1e-4)
+        v = tangents(trace.resid_pre[0])[step]
+        np.testing.assert_allclose(column(rows, "chain", "gain", n)[-1, step], (chain @ v).norm(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_equals_autograd_in_float64(kind, tiny_folder):
+    """The bridge's own attention, differentiated backwards one row at a time."""
+    model, trace = traced(tiny_folder(kind), steps=3)
+    prefix = model.prefix(list(trace.pair.prefix))
+    rows = trace.resid_pre[1]
+    found = block_jacobian.attention_jacobian(model, 2, rows, prefix, chunk=7)
+    for step, row in enumerate(rows):
+        expected = torch.autograd.functional.jacobian(lambda x: model.attention(2, x[None], prefix)[0], row)
+        torch.testing.assert_close(found[step], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_gains_telescope_to_the_growth_of_the_steps(kind, tiny_folder):
+    """The sum over layers of the log gains is the log growth of the step size, in the small-step limit."""
+    model, trace = traced(tiny_folder(kind), steps=2001)
+    rows = measured(model, trace, components=["block", "chain"], exact=False, probes=2)
+    n = len(trace.layers)
+
+    def step_size(x):  # centred, as the tangents are
+        return torch.linalg.vector_norm(x[2:] - x[:-2], dim=-1).numpy()
+
+    growth = np.log(step_size(trace.resid_post[-1]) / step_size(trace.resid_pre[0]))
+    summed = np.log(column(rows, "block", "gain", n)).sum(0)[1:-1]
+    np.testing.assert_allclose(summed, growth, atol=0.02)
+    np.testing.assert_allclose(np.log(column(rows, "chain", "gain", n)[-1])[1:-1], growth, atol=0.02)
+
+
+def test_gains_telescope_on_the_embedded_model(embedded_folder):
+    model, trace = traced(embedded_folder, steps=2001, layer=26)
+    rows = measured(model, trace, components=["block"], exact=False, probes=2)
+
+    def step_size(x):
+        return torch.linalg.vector_norm(x[2:] - x[:-2], dim=-1).numpy()
+
+    growth = step_size(trace.resid_post[-1]) / step_size(trace.resid_pre[0])
+    gains = column(rows, "block", "gain", len(trace.layers)).prod(0)[1:-1]
+    np.testing.assert_allclose(gains, growth, rtol=0.02)
+
+
+def test_closed_forms_equal_autograd_in_float32_on_the_embedded_model(embedded_folder):
+    model, trace = traced(embedded_folder, steps=5)
+    for layer in (1, 14, 29):
+        branch = mlp_of(model.bridge, layer)
+        read = trace.mlp_input[trace.layers.index(layer)]
+        found = closed.jacobian_norms(branch, closed.gram(branch), read)
+        plain = oracle.blocks_of(model.bridge.original_model)[layer]
+        for step, row in enumerate(read):
+            matrix = torch.func.jacrev(lambda x: branch(x[None])[0])(row)
+            assert abs(found.mlp[step] / matrix.norm() - 1) < 1e-4
+        assert plain is not None
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_the_estimate_is_within_its_own_error(kind, tiny_folder):
+    model, trace = traced(tiny_folder(kind), steps=4)
+    exact, estimated = measured(model, trace), measured(model, trace, exact=False, probes=400)
+    for component in ("attn", "block", "chain"):
+        rows = exact["component"] == component
+        deviation = (estimated["frobenius"] - exact["frobenius"])[rows] / estimated["frobenius_error"][rows]
+        assert np.abs(deviation).max() < 4.5
+        assert (estimated["frobenius_error"][rows] / exact["frobenius"][rows] < 0.1).all()
+        np.testing.assert_allclose(estimated["gain"][rows], exact["gain"][rows], rtol=1e-4)
+    assert np.isnan(exact["frobenius_error"]).all()
+
+
+def test_the_gain_of_a_component_is_at_most_its_norm(tiny_folder):
+    model, trace = traced(tiny_folder("gpt2"), steps=5)
+    rows = measured(model, trace)
+    assert (rows["gain"] <= rows["frobenius"] * (1 + 1e-5)).all()
+
+
+def test_tangents_are_unit_and_point_along_the_path():
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    expected = torch.tensor([[1.0, 0.0], [0.5**0.5, 0.5**0.5], [0.0, 1.0], [0.0, 0.0]])
+    torch.testing.assert_close(tangents(x), expected)
