@@ -1,7 +1,7 @@
 """Jacobians of attention, of a whole block and of the chain of blocks, at the last token with the prefix fixed.
 
-Attention's matrix comes from forward-mode differentiation along all basis directions at once, the MLP's from its
-closed form, and the block's is their product: (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are
+Attention's matrix comes from its closed form where that holds (`plateaus.attention`), else from forward-mode
+differentiation along all basis directions at once; the MLP's from its closed form; and the block's is their product: (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are
 parallel. Unlike the post's released "MLP product", the identity of the skip path is there, and no block is counted
 twice.
 """
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plateaus import attention
 from plateaus import mlp as closed
 from plateaus.architecture import is_parallel
 from plateaus.mlp import Mlp
@@ -21,7 +22,12 @@ Matrices = Float[Tensor, "steps d_model d_model"]
 
 
 def attention_push(
-    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, directions: Float[Tensor, "k steps d_model"], chunk: int
+    model: Transformer,
+    layer: int,
+    rows: Tensor,
+    prefix: Prefix,
+    directions: Float[Tensor, "k steps d_model"],
+    chunk: int,
 ) -> Float[Tensor, "k steps d_model"]:
     """J_attn v for k directions at every row, the norm before attention included.
 
@@ -43,27 +49,50 @@ def attention_push(
     return pushed
 
 
+AGREEMENT = 1e-3
+"""Largest relative difference between the closed form and a derivative taken through the model, in float32."""
+
+
 def attention_jacobian(model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int) -> Matrices:
-    """J_attn at every row."""
+    """J_attn at every row: in closed form where that is what this model does, by differentiation where it is not.
+
+    Which of the two is found by trial: the closed form is compared with one directional derivative through the model
+    at every row.
+    """
+    affine = attention.read_affine(model, layer, prefix)
+    if affine is not None:
+        matrices = attention.jacobian(affine, attention.read_heads(model, layer, rows, prefix), rows)
+        trial = random_signs(1, rows, layer)
+        expected = attention_push(model, layer, rows, prefix, trial, 1)[0]
+        found = (matrices @ trial[0, :, :, None]).squeeze(-1)
+        if torch.linalg.vector_norm(found - expected) <= AGREEMENT * torch.linalg.vector_norm(expected):
+            return matrices
+    return attention_jacobian_by_differentiation(model, layer, rows, prefix, chunk)
+
+
+def attention_jacobian_by_differentiation(
+    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int
+) -> Matrices:
+    """J_attn at every row, one forward derivative per basis vector."""
     steps, d = rows.shape
     basis = torch.eye(d, dtype=rows.dtype, device=rows.device)[:, None, :].expand(d, steps, d)
     return attention_push(model, layer, rows, prefix, basis, chunk).permute(1, 2, 0)
 
 
-def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, attention: Matrices) -> Matrices:
+def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, of_attention: Matrices) -> Matrices:
     """The block's Jacobian from attention's.
 
     Args:
         model: The model.
         mlp: The layer's MLP.
         mlp_input: (steps, d_model), what it reads.
-        attention: J_attn at the same rows.
+        of_attention: J_attn at the same rows.
     """
-    identity = torch.eye(attention.shape[-1], dtype=attention.dtype, device=attention.device)
+    identity = torch.eye(of_attention.shape[-1], dtype=of_attention.dtype, device=of_attention.device)
     of_mlp = closed.jacobian(mlp, mlp_input)
     if is_parallel(model.bridge):
-        return identity + attention + of_mlp
-    return (identity + of_mlp) @ (identity + attention)
+        return identity + of_attention + of_mlp
+    return (identity + of_mlp) @ (identity + of_attention)
 
 
 def block_push(

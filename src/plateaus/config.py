@@ -14,14 +14,17 @@ from plateaus.errors import InputError
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 Config = dict[str, Any]
 
-STAGES = ("fetch", "extract", "interpolate", "figures", "report")
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "figures", "report")
 """In the order of the DAG."""
 
 FOLLOWS = {
     "fetch": (),
     "extract": ("fetch",),
     "interpolate": ("fetch", "extract"),
-    "figures": ("extract", "interpolate"),
+    "freeze": ("fetch", "extract"),
+    "jacobian": ("fetch", "extract", "interpolate"),
+    "spline": ("fetch", "extract", "interpolate"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it takes."""
@@ -39,6 +42,16 @@ READS: dict[str, tuple[str, ...]] = {
             for key in ("steps", "path", "layers", "trace_layer", "top_tokens", "endpoint_tolerance")
         ),
     ),
+    "freeze": ("models.*.centre", "interpolate.steps", "interpolate.path", "freeze.conditions", "freeze.layers"),
+    "jacobian": (
+        "models.*.centre",
+        "interpolate.path",
+        "interpolate.trace_layer",
+        "jacobian.components",
+        "jacobian.exact_up_to",
+        "jacobian.probes",
+    ),
+    "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
     "figures": (
         "interpolate.trace_layer",
         *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap")),

@@ -19,9 +19,9 @@ def extract_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str
     return {"centre": config["models"][model]["centre"], "pairs": pairs_digest(pairs)}
 
 
-def interpolate_slice(config: Config, model: str) -> dict[str, Any]:
-    """How the model is read, and the section of the sweep."""
-    return pick(config, "interpolate", model)
+def stage_slice(config: Config, stage: str, model: str) -> dict[str, Any]:
+    """How the model is read, and the stage's own section, for the stages between extract and figures."""
+    return pick(config, stage, model)
 
 
 def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:

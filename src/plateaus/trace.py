@@ -35,9 +35,7 @@ class Trace(NamedTuple):
     resid_post: Float[Tensor, "layers steps d_model"]
 
 
-def read_traces(
-    root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str
-) -> list[Trace]:
+def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
     """The traces of a shard's pairs, sorted by pair.
 
     Args:

@@ -38,18 +38,23 @@ class Prefix(NamedTuple):
     calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
 
 
+class _ReachedError(Exception):
+    """Everything that was wanted of a block has been seen; not an error."""
+
+
 class _PrefixCache:
     """What a block sees as its key-value cache: the prefix, shared by every row, then the row's own token."""
 
-    def __init__(self, prefix: Prefix) -> None:
-        self._prefix = prefix
+    def __init__(self, prefix: Prefix, seen: dict[str, Tensor] | None = None) -> None:
+        self._prefix, self._seen = prefix, seen
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         rows = keys.shape[0]
-        return (
-            torch.cat([self._prefix.keys[layer].expand(rows, -1, -1, -1), keys], dim=2),
-            torch.cat([self._prefix.values[layer].expand(rows, -1, -1, -1), values], dim=2),
-        )
+        keys = torch.cat([self._prefix.keys[layer].expand(rows, -1, -1, -1), keys], dim=2)
+        values = torch.cat([self._prefix.values[layer].expand(rows, -1, -1, -1), values], dim=2)
+        if self._seen is not None:
+            self._seen |= {"keys": keys, "values": values}
+        return keys, values
 
     def get_seq_length(self, *_: Any) -> int:
         return self._prefix.length
@@ -214,25 +219,62 @@ class Transformer:
     def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
         """What attention adds to the residual stream at the last position, its norm included; differentiable."""
 
-        class Reached(Exception):  # noqa: N818  (a signal, not an error)
-            pass
-
         seen: list[Tensor] = []
 
         def stop(value: Tensor, hook: Any) -> None:
             seen.append(value.reshape(rows.shape))
-            raise Reached
+            raise _ReachedError
 
         args, kwargs = self._call(layer, prefix)
         block = self.bridge.blocks[layer]
-        with _hooked([(block.hook_attn_out, stop)]), suppress(Reached):
+        with _hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)  # what comes after attention is never run
         return seen[0]
 
-    def _call(self, layer: int, prefix: Prefix) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    @torch.no_grad()
+    def attention_parts(
+        self, layer: int, rows: Rows, prefix: Prefix, *, after_norm: bool = False
+    ) -> dict[str, Tensor]:
+        """Queries, keys, values and z of attention at the last position.
+
+        Args:
+            layer: Which block.
+            rows: resid_pre, or what attention reads after its norm.
+            prefix: The prefix.
+            after_norm: Which of the two.
+
+        Returns:
+            `queries` (rows, heads, d_head) as they meet the keys, where the architecture shows them; `keys` and
+            `values` (rows, kv_heads, prefix and own token, d_head); `z` (rows, heads * d_head).
+        """
+        seen: dict[str, Tensor] = {}
+        block = self.bridge.blocks[layer]
+        attention = block.attn
+
+        def stop(value: Tensor, hook: Any) -> None:
+            seen["z"] = value.reshape(len(rows), -1)
+            raise _ReachedError
+
+        def keep_queries(value: Tensor, hook: Any) -> None:
+            seen["queries"] = value.reshape(len(rows), self.n_heads, -1)
+
+        points: list[tuple[Any, Callable[[Tensor, Any], Any]]] = [
+            (getattr(attention, "hook_rot_q", attention.q.hook_out), keep_queries),
+            (attention.o.hook_in, stop),
+        ]
+        if after_norm:
+            points.append((block.ln1.hook_out, lambda value, hook: rows[:, None, :]))
+        args, kwargs = self._call(layer, prefix, seen)
+        with _hooked(points), suppress(_ReachedError):
+            block(rows[:, None, :], *args, **kwargs)
+        return seen
+
+    def _call(
+        self, layer: int, prefix: Prefix, seen: dict[str, Tensor] | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a block after its residual input, with the shared prefix as its cache."""
         args, kwargs = prefix.calls[layer]
-        cache = _PrefixCache(prefix)
+        cache = _PrefixCache(prefix, seen)
         args = tuple(cache if _is_cache(value) else value for value in args)
         kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
         kwargs.pop("hidden_states", None)

@@ -55,8 +55,9 @@ def test_every_leaf_is_read_or_says_that_it_is_not(schema):
 
 def test_slices_hold_no_more_than_their_stage_reads(default, root):
     pairs = read_pairs(root / "config/prompts/post.tsv")
-    sweep = slices.interpolate_slice(default, "smollm2-135m")
-    assert set(sweep) == {key.split(".")[-1] for key in config.READS["interpolate"]}
+    for stage in ("interpolate", "freeze", "jacobian", "spline"):
+        found = slices.stage_slice(default, stage, "smollm2-135m")
+        assert set(found) == {key.split(".")[-1] for key in config.READS[stage]}
     shards = split(pairs, 2)
     drawn = slices.figures_slice(default, pairs, shards)
     assert set(drawn) == {key.split(".")[-1] for key in config.READS["figures"]} | {"models", "shards"}

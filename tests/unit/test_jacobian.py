@@ -27,12 +27,18 @@ def traced(folder, steps: int, layer: int = 0) -> tuple[Transformer, Trace]:
     (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
     residuals, _ = endpoints(model, pair)
     found = interpolate_pair(
-        model, pair, residuals, steps=steps, path="spherical", layers=[layer], trace_layer=layer, top_tokens=1, memory_gb=1.0
+        model,
+        pair,
+        residuals,
+        steps=steps,
+        path="spherical",
+        layers=[layer],
+        trace_layer=layer,
+        top_tokens=1,
+        memory_gb=1.0,
     ).trace
     layers = tuple(range(layer + 1, model.n_layers))
-    read, post = (
-        torch.from_numpy(found[name]).reshape(len(layers), steps, -1) for name in ("mlp_input", "resid_post")
-    )
+    read, post = (torch.from_numpy(found[name]).reshape(len(layers), steps, -1) for name in ("mlp_input", "resid_post"))
     path = geometry.interpolate(*residuals[:, layer], geometry.alphas(steps), path="spherical", name="x")
     return model, Trace(pair, layers, geometry.alphas(steps), torch.cat([path[None], post[:-1]]), read, post)
 
@@ -98,15 +104,29 @@ def test_blocks_and_chains_equal_autograd_through_the_plain_model(kind, tiny_fol
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attention_equals_autograd_in_float64(kind, tiny_folder):
+def test_attention_equals_autograd(kind, tiny_folder):
     """The bridge's own attention, differentiated backwards one row at a time."""
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
-    found = block_jacobian.attention_jacobian(model, 2, rows, prefix, chunk=7)
+    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, chunk=7)
+    differentiated = block_jacobian.attention_jacobian_by_differentiation(model, 2, rows, prefix, chunk=7)
     for step, row in enumerate(rows):
         expected = torch.autograd.functional.jacobian(lambda x: model.attention(2, x[None], prefix)[0], row)
-        torch.testing.assert_close(found[step], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(differentiated[step], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(closed_or_not[step], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt"])
+def test_the_closed_form_of_attention_is_what_is_used(kind, tiny_folder, monkeypatch):
+    model, trace = traced(tiny_folder(kind), steps=3)
+    prefix = model.prefix(list(trace.pair.prefix))
+
+    def refuse(*_):
+        raise AssertionError("differentiated")
+
+    monkeypatch.setattr(block_jacobian, "attention_jacobian_by_differentiation", refuse)
+    block_jacobian.attention_jacobian(model, 2, trace.resid_pre[1], prefix, chunk=7)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -63,6 +63,9 @@ def table(table, model="{model}", shard="{shard}"):
     return table_path(RESULTS, model, table, shard)
 
 
+BETWEEN = ("interpolate", "freeze", "jacobian", "spline")
+
+
 def tables_of(stage):
     return [declared for declared in tables.TABLES.values() if declared.stage == stage]
 

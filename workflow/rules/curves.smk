@@ -44,7 +44,7 @@ rule interpolate:
         mem_mb=4000,
     params:
         slice=lambda wildcards: canonical_json(
-            slices.interpolate_slice(CONFIG, wildcards.model)
+            slices.stage_slice(CONFIG, "interpolate", wildcards.model)
         ),
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:

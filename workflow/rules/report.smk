@@ -3,7 +3,7 @@
 
 rule figures:
     input:
-        every("extract", "interpolate"),
+        every("extract", *BETWEEN),
         code=code("figures"),
     output:
         table(tables.FIGURES, "all", "all"),
@@ -22,7 +22,7 @@ rule figures:
 
 rule report:
     input:
-        every("extract", "interpolate"),
+        every("extract", *BETWEEN),
         figures=table(tables.FIGURES, "all", "all"),
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         source=sorted(

@@ -22,7 +22,15 @@ NAMES = (
     "f03_record_layers",
     "f04_interpolation_layers",
     "f05_fixed_depth",
+    "f06_freezing",
+    "f07_no_layernorm",
     "f08_step_sizes",
+    "f09_jacobians",
+    "f10_mechanism",
+    "f11_splines",
+    "fn04_norms",
+    "fn06_directional",
+    "fn10_relu",
     "x02_tokens",
 )
 """Names of the figures, which are also those of their modules and files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plateaus.figures import panels, style, wording
+from plateaus.figures import panels, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
 from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
@@ -36,17 +36,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
             zorder=3,
             label="logits",
         )
-        middle = (measured.alpha10 + measured.alpha90) / 2
-        ax.annotate(
-            f"w = {wording.number(measured.width)}",
-            (min(max(middle, 0.2), 0.8), 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=style.INK,
-        )
+        ax.text(0.98, 0.04, f"w = {wording.number(measured.width)}", ha="right", va="bottom", zorder=4)
         panels.frame(ax, pair)
     panels.distance_axis(axes)
     return Drawing(figure, _caption(results, model, layer, found), _alt(model, layer, found), READS)
@@ -63,8 +53,8 @@ def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.
 
 
 def _alt(model: str, layer: int, found: list[tuple[panels.Words, Sharpness]]) -> str:
-    said = wording.each([(pair.name, f"{wording.crossings(measured)}") for pair, measured in found])
+    said = wording.each([(pair.name, f"the curve {wording.crossings(measured)}") for pair, measured in found])
     return (
         f"{wording.plural(len(found), 'panel')} of relative distance of the logits against interpolation alpha, from "
-        f"0 to 1, for {model} interpolated at layer {layer}. The curve for {said}"
+        f"0 to 1, for {model} interpolated at layer {layer}. {said}"
     )

@@ -54,9 +54,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     return Drawing(figure, caption, _alt(model, start, layers, found), READS)
 
 
-def _alt(
-    model: str, start: int, layers: list[int], found: list[tuple[panels.Words, Sharpness, Sharpness]]
-) -> str:
+def _alt(model: str, start: int, layers: list[int], found: list[tuple[panels.Words, Sharpness, Sharpness]]) -> str:
     said = wording.each(
         [
             (
@@ -69,5 +67,5 @@ def _alt(
     )
     return (
         f"{wording.plural(len(found), 'panel')} of relative distance against interpolation alpha for {model}, "
-        f"interpolated at layer {start}, with one line for each recording layer ({wording.layers(layers)}). In {said}"
+        f"interpolated at layer {start}, with one line for each recording layer ({wording.layers(layers)}). {said}"
     )

@@ -60,5 +60,5 @@ def _alt(model: str, last: int, layers: list[int], found: list[tuple[panels.Word
     )
     return (
         f"{wording.plural(len(found), 'panel')} of relative distance at the last layer, {last}, against interpolation "
-        f"alpha for {model}, with one line for each interpolation layer ({wording.layers(layers)}). In {said}"
+        f"alpha for {model}, with one line for each interpolation layer ({wording.layers(layers)}). {said}"
     )

@@ -36,11 +36,10 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     figure, axes = _grid(len(depths), len(pairs))
     widths: Widths = {}
     for column, pair in enumerate(pairs):
-        of_pair = results.curve(model, pair.id)
-        by_layers = {key: rows for key, rows in of_pair.groupby(["interp_layer", "record_layer"])}
+        curves_from = panels.split(results.curve(model, pair.id), "interp_layer")
         for row, depth in enumerate(depths):
             ax = axes[row][column]
-            curves = {layer: by_layers[layer, layer + depth] for layer in starts[depth]}
+            curves = {layer: panels.split(curves_from[layer], "record_layer")[layer + depth] for layer in starts[depth]}
             panels.layer_lines(
                 ax,
                 ((layer, panels.values(c, "alpha"), panels.values(c, "distance")) for layer, c in curves.items()),
@@ -66,6 +65,7 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     # More than two columns would be too narrow for their labels, so the figure grows wider instead.
     width = style.WIDTH if columns <= 2 else style.WIDTH * columns / 2
     figure = Figure(figsize=(width, 1.45 * rows + 1.6), layout="constrained")
+    panels.apart(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     return figure, [list(line) for line in axes]
 
@@ -79,7 +79,12 @@ def _axis_of_distance(axes: list[list[Axes]]) -> None:
 
 
 def _caption(
-    results: Results, model: str, pairs: list[panels.Words], depths: list[int], left_out: list[int], n_layers: int
+    results: Results,
+    model: str,
+    pairs: list[panels.Words],
+    depths: list[int],
+    left_out: list[int],
+    n_layers: int,
 ) -> str:
     missing = (
         f" N = {wording.listed(map(str, left_out))} has no place among this model's {n_layers} layers."
@@ -104,5 +109,5 @@ def _alt(model: str, pairs: list[panels.Words], depths: list[int], widths: Width
     return (
         f"{wording.plural(len(depths), 'row')} of {wording.plural(len(pairs), 'panel')} of relative distance against "
         f"interpolation alpha for {model}; a row per number of layers N between interpolation and recording, a line "
-        f"per interpolation layer. Widths of the boundary from d = 0.1 to 0.9 over the lines: {said}"
+        f"per interpolation layer. Widths of the boundary from d = 0.1 to 0.9 over the lines. {said}"
     )

@@ -75,9 +75,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         if ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
             ax.set_ylabel("Step size / mean step size")
     panels.layer_bar(figure, axes, colours, layers, "Recording layer")
-    return Drawing(
-        figure, _caption(results, model, start, layers, found), _alt(model, start, layers, found), READS
-    )
+    return Drawing(figure, _caption(results, model, start, layers, found), _alt(model, start, layers, found), READS)
 
 
 def _growth(found: list[tuple[panels.Words, dict[int, Steps]]], layers: list[int]) -> str:
@@ -86,17 +84,21 @@ def _growth(found: list[tuple[panels.Words, dict[int, Steps]]], layers: list[int
         f"from {wording.significant(first)} to {wording.significant(last)} for {pair.markdown}"
         for (pair, _), (first, last) in zip(found, ends, strict=True)
     ]
-    return f"between layer {layers[0]} and layer {layers[-1]} the mean step goes {wording.listed(said)}"
+    return f" From layer {layers[0]} to layer {layers[-1]} the mean step goes {wording.listed(said)}."
 
 
 def _caption(
-    results: Results, model: str, start: int, layers: list[int], found: list[tuple[panels.Words, dict[int, Steps]]]
+    results: Results,
+    model: str,
+    start: int,
+    layers: list[int],
+    found: list[tuple[panels.Words, dict[int, Steps]]],
 ) -> str:
-    growth = f": {_growth(found, layers)}" if len(layers) > 1 else ""
+    growth = _growth(found, layers) if len(layers) > 1 else ""
     return (
         f"**Step sizes** at layers {wording.layers(layers)}, interpolating at layer {start}: the distance between the "
         f"activations of successive steps, drawn at the middle of the step and divided by the layer's mean step, so "
-        f"that 1 (dotted) is a constant speed and layers of different scale can be compared{growth}. "
+        f"that 1 (dotted) is a constant speed and layers of different scale can be compared.{growth} "
         f"{panels.subject(results, model, [pair for pair, _ in found])}"
     )
 
@@ -115,5 +117,5 @@ def _alt(model: str, start: int, layers: list[int], found: list[tuple[panels.Wor
     said = wording.each([(pair.name, peaks(steps)) for pair, steps in found])
     return (
         f"{wording.plural(len(found), 'panel')} of step size over its mean against interpolation alpha for {model}, "
-        f"interpolated at layer {start}, with one line for each recording layer ({wording.layers(layers)}). In {said}"
+        f"interpolated at layer {start}, with one line for each recording layer ({wording.layers(layers)}). {said}"
     )

@@ -67,10 +67,8 @@ def sharpness(alpha: Any, distance: Any) -> Sharpness:
     """
     alpha, distance = np.asarray(alpha, dtype=np.float64), np.asarray(distance, dtype=np.float64)
     fitted = np.asarray(isotonic_regression(distance).x)
-    return Sharpness(
-        *(crossing(alpha, fitted, level) for level in (0.1, 0.5, 0.9)),
-        departure=float(np.abs(distance - fitted).max()),
-    )
+    alpha10, alpha50, alpha90 = (crossing(alpha, fitted, level) for level in (0.1, 0.5, 0.9))
+    return Sharpness(alpha10, alpha50, alpha90, departure=float(np.abs(distance - fitted).max()))
 
 
 def crossing(alpha: Any, rising: Any, level: float) -> float:

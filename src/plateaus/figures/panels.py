@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from plateaus import tables
 from plateaus.errors import InputError
@@ -73,6 +74,11 @@ def values(rows: pd.DataFrame, column: str) -> Any:
     return rows[column].to_numpy(dtype=np.float64)
 
 
+def split(rows: pd.DataFrame, column: str) -> dict[int, pd.DataFrame]:
+    """Rows by the value of an integer column, such as a layer."""
+    return {int(value): rows[rows[column] == value] for value in sorted(rows[column].unique())}
+
+
 def measured(rows: pd.DataFrame) -> Sharpness:
     """Sharpness of the relative distance of one curve."""
     return sharpness(rows["alpha"], rows["distance"])
@@ -89,12 +95,20 @@ def grid(count: int, panel_height: float, *, extra: float = 0.0) -> tuple[Figure
     columns = min(count, 2)
     rows = -(-count // columns)
     figure = Figure(figsize=(style.WIDTH, rows * panel_height + extra), layout="constrained")
+    apart(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for number, ax in enumerate(axes.flat):
         ax.tick_params(labelbottom=True)
         if number >= count:
             ax.remove()
     return figure, list(axes.flat[:count])
+
+
+def apart(figure: Figure) -> None:
+    """Keep the words below neighbouring panels apart."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(wspace=0.06, hspace=0.04)
 
 
 def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True) -> None:
@@ -121,7 +135,7 @@ def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True
             fontweight="bold",
             color=style.COLOUR_A if alpha == 0 else style.COLOUR_B,
         )
-    ax.set_xlabel("Interpolation alpha", labelpad=14)
+    ax.set_xlabel("Interpolation alpha", labelpad=15)
 
 
 def heading(pair: Words) -> str:
@@ -143,7 +157,15 @@ def distance_axis(axes: Sequence[Axes]) -> None:
 
 def straight(ax: Axes) -> None:
     """The reference: outputs that move in proportion to alpha."""
-    ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1, label="_straight line")
+    ax.plot(
+        [0, 1],
+        [0, 1],
+        color=style.GREY,
+        linewidth=0.9,
+        linestyle=(0, (1, 2)),
+        zorder=1,
+        label="_straight line",
+    )
 
 
 def layer_lines(
@@ -158,19 +180,26 @@ def layer_lines(
         width: Line width in points.
     """
     for layer, x, y in curves:
-        ax.plot(x, y, color=colours.to_rgba(layer), linewidth=width, zorder=2 + layer / 1000, label=f"layer {layer}")
+        ax.plot(
+            x,
+            y,
+            color=colours.to_rgba(np.asarray(layer)),
+            linewidth=width,
+            zorder=2 + layer / 1000,
+            label=f"layer {layer}",
+        )
 
 
 def layer_bar(figure: Figure, axes: Sequence[Axes], colours: ScalarMappable, layers: Sequence[int], label: str) -> None:
     """A colour bar below the panels in place of a legend, with the first and last layer on it."""
     if len(layers) < 2:
         return
-    bar = figure.colorbar(colours, ax=list(axes), location="bottom", aspect=45, pad=0.03, fraction=0.05)
+    bar = figure.colorbar(colours, ax=list(axes), location="bottom", aspect=45, pad=0.06, fraction=0.05)
     low, high = min(layers), max(layers)
     inner = [low + (high - low) * part / 4 for part in (1, 2, 3)]
     bar.set_ticks(sorted({low, high, *(round(layer) for layer in inner)}))
     bar.set_label(label)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 POSITIONS = {1: ("",), 2: ("left", "right"), 3: ("top left", "top right", "bottom left")}

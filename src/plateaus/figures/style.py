@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from matplotlib.cm import ScalarMappable
@@ -66,7 +66,7 @@ def applied() -> Iterator[None]:
     """Matplotlib's defaults with this style, for as long as the block lasts."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(PARAMETERS)
+        matplotlib.rcParams.update(cast(Any, PARAMETERS))  # the stubs list every key
         yield
 
 

@@ -55,9 +55,13 @@ def shortened(text: str, length: int, *, keep_end: bool = False) -> str:
     """Text of at most `length` characters, with an ellipsis where something was cut off."""
     if len(text) <= length:
         return text
-    return "…" + text[-length + 1 :].lstrip() if keep_end else text[: length - 1].rstrip() + "…"
+    if not keep_end:
+        return text[: length - 1].rstrip() + "…"
+    kept = text[-length + 1 :]
+    # From the beginning of a word, where there is one.
+    return "…" + (kept.partition(" ")[2] or kept)
 
 
 def each(items: Sequence[tuple[str, str]]) -> str:
-    """`[a → b] does this; [c → d] does that.`"""
-    return "; ".join(f"{name} {said}" for name, said in items) + "."
+    """What is said of each of several things: `[a → b]: this; [c → d]: that.`."""
+    return "; ".join(f"{name}: {said}" for name, said in items) + "."

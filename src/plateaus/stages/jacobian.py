@@ -196,7 +196,9 @@ def jacobian(job: Job) -> None:
     tables.check_grid(
         tables.JACOBIAN, data, len(parts) * len(layers) * len(components) * steps, "pairs x layers x components x steps"
     )
-    tables.write_table(table_path(job.root, job.model, tables.JACOBIAN, job.shard), tables.JACOBIAN, data, job.metadata())
+    tables.write_table(
+        table_path(job.root, job.model, tables.JACOBIAN, job.shard), tables.JACOBIAN, data, job.metadata()
+    )
 
 
 if __name__ == "__main__":

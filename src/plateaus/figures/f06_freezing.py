@@ -1,0 +1,51 @@
+"""Figure 6: the curve of the logits with attention or the MLPs held still."""
+
+from __future__ import annotations
+
+from plateaus.figures import frozen, panels, wording
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.figures.measures import Sharpness
+from plateaus.results import Results
+
+TITLE = "Freezing attention and the MLPs"
+READS = frozen.READS
+PER_MODEL = True
+SHOWN = ("none", "attn_mean", "attn_secant", "mlp_mean", "mlp_secant", "attn_mlp_mean")
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """One panel per pair, one line per condition."""
+    layer = settings.trace_layer
+    if layer not in frozen.layers(results, model):
+        return LeftOut(f"freeze.layers does not name layer {layer}")
+    names = [name for name in SHOWN if name in frozen.conditions(results, model)]
+    if len(names) == 1:
+        return LeftOut("freeze.conditions names neither attention nor the MLPs")
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    figure, axes = panels.grid(len(pairs), 2.9, extra=0.75)
+    found: list[tuple[panels.Words, dict[str, Sharpness]]] = []
+    for ax, pair in zip(axes, pairs, strict=True):
+        found.append((pair, frozen.lay_over(ax, results, model, pair.id, names, layer)))
+        panels.frame(ax, pair)
+    panels.distance_axis(axes)
+    frozen.legend(figure, axes)
+    widths = "; ".join(f"{pair.markdown}: {said(measured)}" for pair, measured in found)
+    caption = (
+        f"**Relative distance of the logits with a component frozen** in every layer after layer {layer}, where the "
+        f"path is put in: its output at its mean over the steps (the post), or on the secant between what it says in "
+        f"the two prompts (ours, dashed). Width of the boundary, w, of each curve: {widths}. Dotted thin: a straight "
+        f"line. {panels.subject(results, model, pairs)}"
+    )
+    alt = (
+        f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha for "
+        f"{model}, interpolated at layer {layer}, one line per frozen component. "
+        f"{wording.each([(pair.name, said(measured)) for pair, measured in found])}"
+    )
+    return Drawing(figure, caption, alt, READS)
+
+
+def said(measured: dict[str, Sharpness]) -> str:
+    """The width of every curve, in words."""
+    return wording.listed(
+        f"{wording.number(one.width)} with {frozen.LOOKS[name].label}" for name, one in measured.items()
+    )

@@ -1,0 +1,87 @@
+"""Figure 10: the post's picture, for a toy and from the model's measured gains; first and last frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plateaus import tables
+from plateaus.figures import by_layer, mechanism, panels, style, wording
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.figures.mechanism import Frames
+from plateaus.results import Results
+
+TITLE = "How shallow bumps add up to a plateau"
+READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN)
+PER_MODEL = True
+
+
+def left_out(results: Results, model: str, settings: Settings) -> str | None:
+    """Why there is no picture, or None."""
+    if not by_layer.has_component(results, model, "block"):
+        return "jacobian.components does not name block"
+    if settings.trace_layer not in panels.interp_layers(results, model):
+        return f"layer {settings.trace_layer} was not interpolated at in this run"
+    return None
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """Columns: the toy, then each pair. Rows: where the points are in the first and last frame, and the curves."""
+    reason = left_out(results, model, settings)
+    if reason:
+        return LeftOut(reason)
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    measured = [mechanism.of_model(results, model, pair.id, settings.trace_layer) for pair in pairs]
+    columns = [("Toy", mechanism.toy()), *((pair.name, one) for pair, one in zip(pairs, measured, strict=True))]
+    figure = Figure(figsize=(style.WIDTH, 4.4), layout="constrained")
+    panels.apart(figure)
+    axes = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 2])
+    for (above, below), (title, frames) in zip(axes.T, columns, strict=True):
+        _points(above, frames)
+        _curves(below, frames)
+        above.set_title(style.drawable(wording.shortened(title, 18)), loc="left")
+        below.set_xlabel("Interpolation alpha")
+    axes[0, 0].set_yticks([0, 1], ["end", "start"])
+    panels.distance_axis(list(axes[1]))
+    handles, labels = axes[1, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    compared = [(pair, mechanism.errors(one)) for pair, one in zip(pairs, measured, strict=True)]
+    caption = (
+        f"**The picture of the mechanism**, as a toy in which all {mechanism.TOY_LAYERS} layers have the same shallow "
+        f"bump of gain (left), and from the directional gains of the model's blocks (right). Top: the steps, evenly "
+        f"spaced at the start, and where the layers have drawn them. Bottom: the relative distance that this predicts "
+        f"at the last layer, and the measured one. Root mean square error of the prediction, against that of a straight "
+        f"line: {_compared(compared, markdown=True)}. {panels.subject(results, model, pairs, [''] * len(pairs))}"
+    )
+    alt = (
+        f"{wording.plural(len(columns), 'column')}, a toy and the pairs of {model}: interpolation points evenly spaced "
+        f"at the start and drawn towards the two ends at the last layer, and below the predicted curve of relative "
+        f"distance with the measured one. Error of the prediction against a straight line's: "
+        f"{_compared(compared, markdown=False)}."
+    )
+    return Drawing(figure, caption, alt, READS)
+
+
+def _points(ax: Axes, frames: Frames) -> None:
+    for row, position in ((1, frames.position[0]), (0, frames.position[-1])):
+        ax.scatter(position, [row] * len(position), s=9, c=frames.alpha, cmap="viridis", linewidths=0, zorder=3)
+    ax.set_ylim(-0.6, 1.6)
+    ax.set_xlim(-0.04, 1.04)
+
+
+def _curves(ax: Axes, frames: Frames) -> None:
+    panels.straight(ax)
+    if frames.measured is not None:
+        ax.plot(frames.alpha, frames.measured[-1], color=style.INK, linewidth=1.6, label="measured")
+    ax.plot(frames.alpha, frames.position[-1], color=style.COLOUR_B, linestyle=(0, (4, 1.5)), label="predicted")
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+
+
+def _compared(found: list[tuple[Any, tuple[float, float]]], *, markdown: bool) -> str:
+    return wording.listed(
+        f"{wording.number(ours, 3)} against {wording.number(straight, 3)} for "
+        f"{pair.markdown if markdown else pair.name}"
+        for pair, (ours, straight) in found
+    )

@@ -1,0 +1,71 @@
+"""Footnote 4: how long the residual vector is along the path, and how strongly the norm before the MLP responds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plateaus import tables
+from plateaus.figures import by_layer, panels, stacked, style, wording
+from plateaus.figures.by_layer import Profile, Profiles
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.results import Results
+
+TITLE = "Residual norms and the Jacobian of the norm"
+READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN)
+PER_MODEL = True
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """Above, |resid_post| over its mean along the path; below, the norm layer's Jacobian, likewise."""
+    if not by_layer.has_component(results, model, "norm"):
+        return LeftOut("jacobian.components does not name norm")
+    if settings.trace_layer not in panels.interp_layers(results, model):
+        return LeftOut(f"layer {settings.trace_layer} was not interpolated at in this run")
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    lengths = {pair: _lengths(results, model, pair.id, settings.trace_layer) for pair in pairs}
+    jacobians = {
+        pair: by_layer.profiles(results, model, tables.JACOBIAN, pair.id, "frobenius", component="norm")
+        for pair in pairs
+    }
+    layers = sorted(jacobians[pairs[0]])
+    figure, axes = stacked.grid(len(pairs))
+    colours = style.layer_colours(settings.colormap, layers)
+    for column, pair in enumerate(pairs):
+        by_layer.lines(axes[0][column], lengths[pair], colours)
+        by_layer.lines(axes[1][column], jacobians[pair], colours)
+    stacked.frames(axes, pairs)
+    by_layer.name_axis(axes[0], "|resid| / mean")
+    by_layer.name_axis(axes[1], "|J norm| / mean")
+    panels.layer_bar(figure, [ax for row in axes for ax in row], colours, layers, "Layer")
+    caption = (
+        f"**Residual norms** (top) after each layer, and **the Frobenius norm of the Jacobian of the norm layer before "
+        f"the MLP** (bottom), at layers {wording.layers(layers)}, interpolating at layer {settings.trace_layer}; each "
+        f"divided by its mean along the path (dotted: 1). "
+        f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
+    )
+    said = wording.each([(pair.name, f"{_dip(lengths[pair])}; {by_layer.peaks(jacobians[pair])}") for pair in pairs])
+    alt = (
+        f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: the length of the "
+        f"residual vector over its mean, and the Jacobian norm of the norm layer over its mean, one line per layer "
+        f"({wording.layers(layers)}). {said}"
+    )
+    return Drawing(figure, caption, alt, READS)
+
+
+def _lengths(results: Results, model: str, pair: str, start: int) -> Profiles:
+    rows = results.curve(model, pair, interp_layer=start)
+    return {
+        int(layer): Profile(panels.values(one, "alpha"), panels.values(one, "norm"))
+        for layer, one in rows.groupby("record_layer")
+        if int(layer) > start
+    }
+
+
+def _dip(found: Profiles) -> str:
+    lowest = min(found, key=lambda layer: found[layer].relative.min())
+    profile = found[lowest]
+    at = float(profile.alpha[int(np.argmin(profile.values))])
+    return (
+        f"the residual vector is shortest, relative to its layer's mean, at layer {lowest} and alpha "
+        f"{wording.number(at)}, where it is {wording.number(float(profile.relative.min()))} of the mean"
+    )

@@ -1,0 +1,70 @@
+"""Footnote 10: in a ReLU model, the Jacobian is that of the active neurons, and single ones can be switched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plateaus import tables
+from plateaus.figures import by_layer, panels, stacked, style, wording
+from plateaus.figures.by_layer import Profile, Profiles
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.results import Results
+
+TITLE = "Active neurons and the Jacobian"
+READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN, tables.NEURONS)
+PER_MODEL = True
+
+
+def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    """Above, the norm from the active neurons alone; below, what switching the best single neuron would add."""
+    neurons = results.table(model, tables.NEURONS)
+    if neurons.empty:
+        return LeftOut("its MLPs are not ReLU, so that their Jacobian is not decided by which neurons are active")
+    if not by_layer.has_component(results, model, "mlp_fc"):
+        return LeftOut("jacobian.components does not name mlp_fc")
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    norms = {
+        pair: by_layer.profiles(results, model, tables.JACOBIAN, pair.id, "frobenius", component="mlp_fc")
+        for pair in pairs
+    }
+    gains = {pair: _switches(neurons[neurons["pair"] == pair.id], norms[pair]) for pair in pairs}
+    layers = sorted(norms[pairs[0]])
+    figure, axes = stacked.grid(len(pairs))
+    colours = style.layer_colours(settings.colormap, layers)
+    for column, pair in enumerate(pairs):
+        by_layer.lines(axes[0][column], norms[pair], colours)
+        panels.layer_lines(
+            axes[1][column], ((layer, one.alpha, 100 * one.values) for layer, one in gains[pair].items()), colours
+        )
+    stacked.frames(axes, pairs)
+    by_layer.name_axis(axes[0], "|J| / mean |J|")
+    by_layer.name_axis(axes[1], "Best switch, % of |J|²")
+    panels.layer_bar(figure, [ax for row in axes for ax in row], colours, layers, "Layer")
+    most = wording.listed(
+        f"{wording.number(100 * max(float(one.values.max()) for one in gains[pair].values()), 1)} % for {pair.markdown}"
+        for pair in pairs
+    )
+    caption = (
+        f"**Top:** Frobenius norm of the Jacobian of each MLP without its norm, which in a ReLU model follows from the "
+        f"active neurons alone, over its mean along the path. **Bottom:** by how much of |J|² switching a single "
+        f"neuron, the best one at that step, would raise it; at most {most}. "
+        f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
+    )
+    said = wording.each([(pair.name, by_layer.peaks(norms[pair])) for pair in pairs])
+    alt = (
+        f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: the Jacobian norm "
+        f"from active neurons over its mean, and the share of its square that the best switch would add. {said}"
+    )
+    return Drawing(figure, caption, alt, READS)
+
+
+def _switches(rows: Any, norms: Profiles) -> Profiles:
+    best = rows[rows["rank"] == 0]
+    found = {}
+    for layer, one in best.groupby("layer"):
+        profile = norms[int(layer)]
+        raised = np.clip(panels.values(one, "switch"), 0, None) / profile.values**2
+        found[int(layer)] = Profile(profile.alpha, raised)
+    return found

@@ -1,0 +1,298 @@
+"""What the report's cells call: short names that print Markdown or stand for a number in a sentence.
+
+The page's cells hold one or two lines each; what they show is drawn by the same functions as the figure files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from plateaus import figures, narrative, tables
+from plateaus.errors import InputError
+from plateaus.figures import dag, page_tables, panels, player, wording, x02_tokens
+from plateaus.figures.measures import PLATEAU_DEPARTURE, PLATEAU_REST, PLATEAU_WIDTH, STRAIGHT_WIDTH
+from plateaus.results import Results, table_path
+
+VARIABLE = "PLATEAUS_REPORT"
+"""Environment variable with the path of the JSON file that tells the cells what to show."""
+
+DRAWN = Path("drawn")
+"""Folder, beside the page's source, of the pictures that the page takes in."""
+
+MOST_SHARDS = 4
+"""Files of more shards than this are counted, not listed."""
+
+
+class Text(str):
+    """Markdown that an inline expression puts into a sentence as it is."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+class Page:
+    """One run, as the report shows it.
+
+    Attributes:
+        context: What the report stage wrote: results, models, shards, settings, config, stages, cards, versions.
+        results: The tables.
+        settings: The settings of the figures.
+        models: Ids of the models, in the config's order.
+    """
+
+    thresholds: ClassVar[dict[str, Text]] = {
+        "width": Text(PLATEAU_WIDTH),
+        "rest": Text(PLATEAU_REST),
+        "departure": Text(PLATEAU_DEPARTURE),
+        "straight": Text(STRAIGHT_WIDTH),
+        "nearly_straight": Text(narrative.NEARLY_STRAIGHT),
+        "small": Text(narrative.SMALL_CHANGE),
+        "steady": Text(narrative.STEADY),
+        "on_the_whole": Text(narrative.ON_THE_WHOLE),
+        "peak": Text(narrative.PEAK),
+        "tokens": Text(x02_tokens.MOST),
+    }
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        self.context = context
+        self.results = Results(Path(context["results"]), context["models"], context["shards"])
+        self.models = self.results.models
+        settings = context["settings"]
+        self.settings = figures.Settings(
+            **{**settings, "pairs": tuple(settings["pairs"]), "depths": tuple(settings["depths"])}
+        )
+        self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
+
+    @classmethod
+    def from_environment(cls) -> Page:
+        """The page of the run that `PLATEAUS_REPORT` names.
+
+        Raises:
+            InputError: the variable is not set, which means that the page is not rendered by the report stage.
+        """
+        path = os.environ.get(VARIABLE)
+        if not path:
+            raise InputError(
+                f"{VARIABLE} is not set: the page is rendered by the report stage (snakemake, or make report)"
+            )
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    # Figures
+
+    def drawing(self, name: str, model: str) -> figures.Drawing | figures.LeftOut:
+        """A figure of a model, drawn once."""
+        if (name, model) not in self._drawn:
+            self._drawn[name, model] = figures.draw(name, self.results, model, self.settings)
+        return self._drawn[name, model]
+
+    def show(self, name: str) -> None:
+        """Print a figure with its caption, what it shows, and its files; one tab per model."""
+        if not figures.FIGURES[name].PER_MODEL:
+            print(self._figure(name, self.models[0]))
+            return
+        if len(self.models) == 1:
+            print(self._figure(name, self.models[0]))
+            return
+        print('::: {.panel-tabset group="model"}\n')
+        for model in self.models:
+            print(f"## {wording.escape(model)}\n\n{self._figure(name, model)}")
+        print(":::\n")
+
+    def player(self) -> None:
+        """Print the animation of the mechanism; one tab per model that has it."""
+        made = {model: player.html(self.results, model, self.settings) for model in self.models}
+        pages = {model: f"```{{=html}}\n{html}\n```\n" for model, html in made.items() if html}
+        if not pages:
+            return
+        if len(pages) == 1:
+            print(next(iter(pages.values())))
+        else:
+            print('::: {.panel-tabset group="model"}\n')
+            for model, html in pages.items():
+                print(f"## {wording.escape(model)}\n\n{html}")
+            print(":::\n")
+        print(f"```{{=html}}\n{player.script()}\n```\n")
+
+    def _figure(self, name: str, model: str) -> str:
+        drawing = self.drawing(name, model)
+        if isinstance(drawing, figures.LeftOut):
+            return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
+        file = self._file(name, model)
+        figures.save(drawing, DRAWN / file.parent, name, self.settings.dpi)
+        (DRAWN / file.with_suffix(".png")).unlink()
+        parts = [
+            f"![{drawing.caption}]({address(DRAWN / file)}){{#{self.id(name, model)} fig-alt={attribute(drawing.alt)}}}"
+        ]
+        finding = narrative.FINDINGS.get(name)
+        if finding:
+            parts.append(f"**What this shows.** {finding(self.results, model, self.settings)}")
+        parts.append(f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::")
+        return "\n\n".join(parts) + "\n"
+
+    def _file(self, name: str, model: str) -> Path:
+        return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
+
+    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
+        links = [
+            f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
+        ]
+        sources = "; ".join(self._table(table, model) for table in drawing.tables)
+        return f"Figure: {', '.join(links)}. Drawn from {sources}."
+
+    def _table(self, table: tables.Table, model: str) -> str:
+        """Links to the shards of a table that hold the pairs of the figures."""
+        shards = self._shards(model)
+        if len(shards) > MOST_SHARDS:
+            return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
+        links = []
+        for shard in shards:
+            path = table_path(Path(".."), model, table, shard)
+            links.append(f"[{wording.escape(path.name)}]({address(path)})")
+        return f"`{table.name}` ({', '.join(links)})"
+
+    def _shards(self, model: str) -> list[str]:
+        shown = set(self.settings.pairs)
+        found = []
+        for shard in self.results.shards:
+            path = table_path(self.results.root, model, tables.ENDPOINTS, shard)
+            if shown & set(tables.read_frame(tables.ENDPOINTS, [path], ["pair"])["pair"]):
+                found.append(shard)
+        return found
+
+    def id(self, name: str, model: str) -> str:
+        """The id of a figure, for cross-references; only characters that HTML, CSS and citation keys all allow."""
+        if not figures.FIGURES[name].PER_MODEL:
+            return f"fig-{name}"
+        plain = [re.sub(r"[^A-Za-z0-9]+", "-", known).strip("-") or "model" for known in self.models]
+        place = self.models.index(model)
+        # Two models whose ids differ in such characters alone are told apart by their place.
+        return f"fig-{name}-{plain[place]}" + (f"-{place}" if plain.count(plain[place]) > 1 else "")
+
+    def ref(self, name: str) -> Text:
+        """A cross-reference to a figure: of the first model that has it."""
+        for model in self.models:
+            if isinstance(self.drawing(name, model), figures.Drawing):
+                return Text(f"@{self.id(name, model)}")
+        return Text("the figure below, which this run could not draw,")
+
+    # Numbers and words of sentences
+
+    @property
+    def trace_layer(self) -> int:
+        """The interpolation layer of the figures that show one."""
+        return self.settings.trace_layer
+
+    @property
+    def steps(self) -> int:
+        """Points on a path."""
+        return int(self.results.table(self.models[0], tables.INTERPOLATE)["step"].max()) + 1
+
+    @property
+    def pairs(self) -> Text:
+        """The pairs shown, with their contexts."""
+        return Text(
+            panels.shown_pairs([panels.words(self.results, pair) for pair in self.settings.pairs], self._nowhere)
+        )
+
+    @property
+    def _nowhere(self) -> list[str]:
+        return [""] * len(self.settings.pairs)
+
+    @property
+    def model_list(self) -> Text:
+        """The models: id, what they are, number of layers."""
+        said = []
+        for model in self.models:
+            name = self.context["cards"].get(model, {}).get("name")
+            layers = wording.plural(panels.n_layers(self.results, model), "layer")
+            said.append(f"`{model}`, {f'{wording.escape(name)}, ' if name else ''}{layers}")
+        return Text("; ".join(said))
+
+    @property
+    def overview(self) -> Text:
+        """The summary table in words."""
+        return Text(narrative.overview(self.results, self.settings))
+
+    @cached_property
+    def endpoint_error(self) -> Text:
+        """The largest difference in logits between a path's two ends and the two prompts, over the whole run."""
+        errors = [self.results.table(model, tables.ENDPOINT_CHECK)["logit_error"].max() for model in self.models]
+        return Text(f"{max(errors):.1g}")
+
+    @property
+    def path(self) -> Text:
+        """Which path this run took."""
+        return Text(self.context["config"]["interpolate"]["path"])
+
+    @property
+    def centred(self) -> Text:
+        """Which models have the mean over d_model removed from their residual stream."""
+        found = [f"`{name}`" for name, model in self.context["config"]["models"].items() if model.get("centre")]
+        return Text(f"for {wording.listed(found)}" if found else "for none of the models")
+
+    @property
+    def version(self) -> Text:
+        """The version of this package."""
+        return Text(self.context["versions"].get("plateaus", "unknown"))
+
+    # Tables
+
+    def summary(self) -> None:
+        """Print the sharpness at the logits per model and pair."""
+        print(page_tables.summary(self.results, self.settings))
+
+    def endpoints(self) -> None:
+        """Print what tells the two prompts of each pair apart."""
+        print(page_tables.endpoints(self.results, self.settings))
+
+    def cards(self) -> None:
+        """Print the model cards side by side."""
+        print(page_tables.cards(self.context["cards"]))
+
+    def versions(self) -> None:
+        """Print the versions of the software."""
+        print(page_tables.versions({**self.context.get("environment", {}), **self.context["versions"]}))
+
+    def stages(self) -> None:
+        """Print seconds and memory of each stage."""
+        print(page_tables.stages(self.context["stages"]))
+
+    def config(self) -> None:
+        """Print the resolved config."""
+        import yaml
+
+        print(f"```yaml\n{yaml.safe_dump(self.context['config'], sort_keys=False, allow_unicode=True)}```\n")
+
+    def workflow(self) -> None:
+        """Print the picture of the stages."""
+        from plateaus.config import FOLLOWS
+
+        if not self.context.get("dag"):
+            print("The picture of the stages was not made in this run.\n")
+            return
+        DRAWN.mkdir(exist_ok=True)
+        shutil.copyfile(self.context["dag"], DRAWN / "dag.svg")
+        caption = (
+            "The stages, from top to bottom. An arrow leads to a stage that takes another’s outputs; a direct arrow is "
+            "left out where a longer way of arrows leads to the same stage."
+        )
+        look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
+        print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
+
+
+def address(path: Path) -> str:
+    """A path as the address of a link."""
+    return quote(path.as_posix())
+
+
+def attribute(text: str) -> str:
+    """Text as a quoted attribute value in Markdown."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

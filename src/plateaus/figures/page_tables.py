@@ -1,0 +1,105 @@
+"""The tables of the report's page, as Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plateaus import narrative, tables
+from plateaus.figures import panels, wording
+from plateaus.figures.contract import Settings
+from plateaus.results import Results
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "") -> str:
+    """A pipe table that may scroll sideways on a narrow screen.
+
+    Args:
+        head: The column names.
+        rows: The cells, in Markdown; `wording.escape` has escaped bars in them.
+        caption: In Markdown, with the table's id.
+        align: Per column ``l`` or ``r``; left where it is too short.
+    """
+    rules = ["--:" if side == "r" else ":--" for side in align.ljust(len(head), "l")]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, rules, *rows)]
+    return "\n".join(["::: {.wide}\n", *lines, f"\n: {caption}\n", ":::\n"])
+
+
+def summary(results: Results, settings: Settings) -> str:
+    """Sharpness at the logits: a row per model and pair."""
+    head = ["Model", "Pair", "w", "Midpoint", "Rest near A", "Rest near B", "Departure", "Plateau rule"]
+    rows = []
+    for row in narrative.summary(results, settings):
+        found = row.sharpness
+        measures = (found.width, found.alpha50, found.rest_a, found.rest_b, found.departure)
+        met = "met" if found.is_plateau else "not met"
+        rows.append([f"`{row.model}`", row.pair.markdown, *(wording.number(value, 3) for value in measures), met])
+    caption = f"Sharpness at the logits, interpolating at layer {settings.trace_layer}. {{#tbl-summary}}"
+    return markdown_table(head, rows, caption, align="llrrrrrl")
+
+
+def endpoints(results: Results, settings: Settings) -> str:
+    """What tells the two prompts of each pair apart, per model."""
+    head = ["Model", "Pair", "Angle", "Length ratio", "JSD", "log p of a", "log p of b"]
+    rows = []
+    for model in results.models:
+        frame = results.table(model, tables.ENDPOINTS)
+        frame = frame.assign(pair=frame["pair"].astype(str)).set_index("pair")
+        for pair in settings.pairs:
+            row: dict[Any, Any] = frame.loc[pair].to_dict()
+            cells = [
+                f"{math.degrees(row['angle']):.0f}°",
+                wording.number(row["norm_ratio"]),
+                wording.number(row["jsd"], 3),
+            ]
+            for name in ("log_p_a", "log_p_b"):
+                cells.append("–" if math.isnan(row[name]) else wording.number(row[name]))
+            rows.append([f"`{model}`", panels.words(results, pair).markdown, *cells])
+    return markdown_table(head, rows, "What tells the two prompts of a pair apart. {#tbl-endpoints}", align="llrrrrr")
+
+
+def cards(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The model cards side by side, without the hashes of single files."""
+    names = dict.fromkeys(["name", *(name for card in found.values() for name in card if name != "files")])
+    rows = [[f"`{name}`", *(described(card.get(name)) for card in found.values())] for name in names]
+    return markdown_table(["", *(f"`{model}`" for model in found)], rows, "The models. {#tbl-models}")
+
+
+def versions(found: Mapping[str, str]) -> str:
+    """The versions of the software."""
+    rows = [[wording.escape(name), f"`{version}`"] for name, version in found.items()]
+    caption = "What the tables and this page were made with. {#tbl-versions}"
+    return markdown_table(["Software", "Version"], rows, caption)
+
+
+def stages(records: Sequence[Mapping[str, Any]]) -> str:
+    """Seconds and memory of each stage and model, summed over its jobs; peak memory is the largest of them."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["stage"], record["model"]), []).append(record)
+    rows = []
+    for (stage, model), jobs in groups.items():
+        seconds, cpu = (sum(float(job[name]) for job in jobs) for name in ("seconds", "cpu_seconds"))
+        peak = max(float(job["peak_memory_gb"]) for job in jobs)
+        name = "all" if model == "all" else f"`{model}`"
+        rows.append([stage, name, str(len(jobs)), f"{seconds:.1f}", f"{cpu:.1f}", f"{peak:.2f}"])
+    machines = wording.listed(dict.fromkeys(wording.escape(str(record["machine"])) for record in records))
+    caption = (
+        f"Time and memory of the jobs behind this page, before its own rendering. Machine: {machines}. {{#tbl-stages}}"
+    )
+    return markdown_table(
+        ["Stage", "Model", "Jobs", "Seconds", "CPU seconds", "Peak GB"], rows, caption, align="llrrrr"
+    )
+
+
+def described(value: Any) -> str:
+    """A value of a model card as the text of a table's cell; of a hash, its beginning."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{wording.escape(str(key))}: {described(inner)}" for key, inner in value.items())
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,}", value):
+        return f"`{value[:16]}…`"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "–" if value is None else wording.escape(str(value))

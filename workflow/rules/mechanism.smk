@@ -1,0 +1,72 @@
+# Needs: the endpoints and the trace of every pair. Makes: freezing ablations, Jacobians and spline codes.
+
+
+rule freeze:
+    input:
+        [table(declared) for declared in tables_of("extract")],
+        card=card,
+        code=code("freeze"),
+    output:
+        [table(declared) for declared in tables_of("freeze")],
+    log:
+        log_of("freeze", shard="{shard}"),
+    conda:
+        "../../environment.yml"
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+    params:
+        slice=lambda wildcards: canonical_json(
+            slices.stage_slice(CONFIG, "freeze", wildcards.model)
+        ),
+        call=lambda wildcards, threads: call(wildcards, threads),
+    shell:
+        "exec python -m plateaus.stages.freeze --slice {params.slice:q} {params.call:q}"
+
+
+rule jacobian:
+    input:
+        [table(declared) for declared in tables_of("extract")],
+        [table(declared) for declared in tables_of("interpolate")],
+        card=card,
+        code=code("jacobian"),
+    output:
+        [table(declared) for declared in tables_of("jacobian")],
+    log:
+        log_of("jacobian", shard="{shard}"),
+    conda:
+        "../../environment.yml"
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+    params:
+        slice=lambda wildcards: canonical_json(
+            slices.stage_slice(CONFIG, "jacobian", wildcards.model)
+        ),
+        call=lambda wildcards, threads: call(wildcards, threads),
+    shell:
+        "exec python -m plateaus.stages.jacobian --slice {params.slice:q} {params.call:q}"
+
+
+rule spline:
+    input:
+        [table(declared) for declared in tables_of("extract")],
+        [table(declared) for declared in tables_of("interpolate")],
+        card=card,
+        code=code("spline"),
+    output:
+        [table(declared) for declared in tables_of("spline")],
+    log:
+        log_of("spline", shard="{shard}"),
+    conda:
+        "../../environment.yml"
+    threads: CONFIG["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+    params:
+        slice=lambda wildcards: canonical_json(
+            slices.stage_slice(CONFIG, "spline", wildcards.model)
+        ),
+        call=lambda wildcards, threads: call(wildcards, threads),
+    shell:
+        "exec python -m plateaus.stages.spline --slice {params.slice:q} {params.call:q}"
