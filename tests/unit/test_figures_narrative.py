@@ -172,7 +172,7 @@ def test_show_says_why_a_figure_is_left_out(page, capsys):
 
 def test_numbers_of_sentences(page):
     assert (page.steps, page.trace_layer) == (21, 0)
-    assert page.endpoint_error == "2e-05"
+    assert page.endpoint_error == "$2 \\times 10^{-5}$"
     assert page.path == "linear"
     assert page.centred == "for `m.1`"
     assert page.pairs.startswith("“The house was …” \\[big → in\\] and")

@@ -224,7 +224,8 @@ class Page:
     def endpoint_error(self) -> Text:
         """The largest difference in logits between a path's two ends and the two prompts, over the whole run."""
         errors = [self.results.table(model, tables.ENDPOINT_CHECK)["logit_error"].max() for model in self.models]
-        return Text(f"{max(errors):.1g}")
+        digit, _, power = f"{max(errors):.0e}".partition("e")
+        return Text(f"${digit} \\times 10^{{{int(power)}}}$" if max(errors) > 0 else "0")
 
     @property
     def path(self) -> Text:

@@ -44,13 +44,17 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
     text = cells.run(source.split(source.shortcodes(text, options)), project, env, defaults)
     (project / "page.md").write_text(text, encoding="utf-8")
     shown = {key: options[key] for key in SHOWN if key in options}
-    shown |= {"toc-title": options.get("toc-title", "Contents"), "script": (HERE / "page.js").read_text("utf-8")}
-    shown |= {"style": (HERE / "page.css").read_text(encoding="utf-8"), "link-citations": True}
+    shown |= {"toc-title": options.get("toc-title", "Contents"), "link-citations": True}
+    # As files to include, since metadata is read as Markdown, which would set quotation marks in a script.
+    for tag, suffix in (("style", "css"), ("script", "js")):
+        content = (HERE / f"page.{suffix}").read_text(encoding="utf-8")
+        (project / f"page-{tag}.html").write_text(f"<{tag}>\n{content}</{tag}>\n", encoding="utf-8")
     (project / "metadata.json").write_text(json.dumps(shown), encoding="utf-8")
     command = [
         pandoc(), "page.md", "--from", READER, "--to", "html5", "--standalone", "--output", "page.html",
         "--template", str(HERE / "page.html"), "--metadata-file", "metadata.json",
         "--lua-filter", str(HERE / "quarto.lua"), "--embed-resources", "--section-divs", "--wrap", "none",
+        "--include-in-header", "page-style.html", "--include-after-body", "page-script.html",
     ]  # fmt: skip
     command += _flags(options)
     try:
