@@ -60,7 +60,9 @@ class Affine(NamedTuple):
     norm: Norm
 
 
-def jacobian(affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_model d_model"]:
+def jacobian(
+    affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"]
+) -> Float[Tensor, "rows d_model d_model"]:
     """J_attn at every row, the norm included.
 
     Args:

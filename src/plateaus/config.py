@@ -176,6 +176,8 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         case "pattern":
             allowed = "letters, digits, '.', '_' and '-' only, up to 64"
             return f"config: {key} has '{error.instance}', which is used in file names: {allowed}"
+        case "contains":
+            return f"config: {key} lacks {error.validator_value.get('const')!r}: add it"
         case _:
             return f"config: {key}: {error.message}"
 

@@ -232,9 +232,7 @@ class Transformer:
         return seen[0]
 
     @torch.no_grad()
-    def attention_parts(
-        self, layer: int, rows: Rows, prefix: Prefix, *, after_norm: bool = False
-    ) -> dict[str, Tensor]:
+    def attention_parts(self, layer: int, rows: Rows, prefix: Prefix, *, after_norm: bool = False) -> dict[str, Tensor]:
         """Queries, keys, values and z of attention at the last position.
 
         Args:

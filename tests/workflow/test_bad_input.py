@@ -127,6 +127,11 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "results in the way": (results_is_a_file, ("results/blocked is not a folder",)),
     "copied without records": (copied_without_records, ("without Snakemake's records", "delete it")),
     "fetched model damaged": (fetched_model_damaged, ("missing or has changed", "delete")),
+    "unknown condition": (edit("freeze", "conditions", value=["none", "attn_median"]), ("freeze.conditions.1", "did you mean attn_mean")),
+    "no baseline": (edit("freeze", "conditions", value=["attn_mean"]), ("freeze.conditions", "'none'")),
+    "unknown component": (edit("jacobian", "components", value=["mpl"]), ("jacobian.components.0", "did you mean mlp")),
+    "too few probes": (edit("jacobian", "probes", value=1), ("jacobian.probes is 1", "at least 2")),
+    "no neurons": (edit("spline", "top_neurons", value=0), ("spline.top_neurons is 0", "at least 1")),
     "absent Quarto": (edit("report", "renderer", value="quarto"), ("no working quarto", "auto or builtin")),
 }  # fmt: skip
 
@@ -180,7 +185,7 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
 
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
     logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
-    assert len(logs) == 2 + 4 + 4 + 1 + 1
+    assert len(logs) == 2 + 5 * 4 + 1 + 1
     records = sorted((finished.folder / "results" / "tiny" / "benchmarks").glob("**/*.json"))
     assert len(records) == len(logs)
     assert all(json.loads(path.read_text())["peak_memory_gb"] > 0.05 for path in records)

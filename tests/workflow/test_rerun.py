@@ -30,6 +30,12 @@ EDITS: dict[str, Any] = {
     "interpolate.trace_layer": 1,
     "interpolate.top_tokens": 4,
     "interpolate.endpoint_tolerance": 0.002,
+    "freeze.conditions": ["none", "mlp_mean"],
+    "freeze.layers": [0, 1],
+    "jacobian.components": ["mlp", "block"],
+    "jacobian.exact_up_to": 8,
+    "jacobian.probes": 5,
+    "spline.top_neurons": 2,
     "figures.pairs": ["house-big-large"],
     "figures.depths": [1],
     "figures.dpi": 80,
@@ -114,8 +120,10 @@ def test_touching_everything_plans_nothing(project: Project):
     [
         *((f"stages/{stage}.py", (stage,)) for stage in configuration.STAGES if stage != "figures"),
         ("stages/figures.py", ("figures",)),
-        ("sweep.py", ("interpolate",)),
-        ("geometry.py", ("extract", "interpolate")),
+        ("sweep.py", ("interpolate", "freeze")),
+        ("splines.py", ("spline",)),
+        ("block_jacobian.py", ("jacobian",)),
+        ("trace.py", ("jacobian", "spline")),
         ("weights.py", ("fetch",)),
         ("figures/f02_logits.py", ("figures",)),
         ("stages/runner.py", ()),
@@ -137,7 +145,8 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table = project.folder / "pairs.tsv"
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
-    assert project.planned() == {"extract": models, "interpolate": models, "figures": 1, "report": 1}
+    between = {stage: models for stage in ("extract", "interpolate", "freeze", "jacobian", "spline")}
+    assert project.planned() == {**between, "figures": 1, "report": 1}
 
 
 def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):

@@ -207,13 +207,9 @@ class Page:
 
     @property
     def model_list(self) -> Text:
-        """The models: id, what they are, number of layers."""
-        said = []
-        for model in self.models:
-            name = self.context["cards"].get(model, {}).get("name")
-            layers = wording.plural(panels.n_layers(self.results, model), "layer")
-            said.append(f"`{model}`, {f'{wording.escape(name)}, ' if name else ''}{layers}")
-        return Text("; ".join(said))
+        """The models and their numbers of layers."""
+        counts = [(model, panels.n_layers(self.results, model)) for model in self.models]
+        return Text(wording.listed(f"`{model}` ({wording.plural(count, 'layer')})" for model, count in counts))
 
     @property
     def overview(self) -> Text:

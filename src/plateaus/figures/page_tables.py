@@ -24,7 +24,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: 
     """
     rules = ["--:" if side == "r" else ":--" for side in align.ljust(len(head), "l")]
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, rules, *rows)]
-    return "\n".join(["::: {.wide}\n", *lines, f"\n: {caption}\n", ":::\n"])
+    look = ".wide .numbers" if "r" in align else ".wide"
+    return "\n".join([f"::: {{{look}}}\n", *lines, f"\n: {caption}\n", ":::\n"])
 
 
 def summary(results: Results, settings: Settings) -> str:

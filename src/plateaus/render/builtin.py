@@ -64,8 +64,10 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     unresolved = [line.split("unresolved reference ", 1)[1] for line in lines if "unresolved reference " in line]
     if unresolved:
-        raise RenderError(f"the page refers to {', '.join(sorted(set(unresolved)))}, which is nowhere defined: correct it")
-    wrong = [line for line in lines if "Could not fetch" in line or "citeproc: citation" in line]
+        raise RenderError(
+            f"the page refers to {', '.join(sorted(set(unresolved)))}, which is nowhere defined: correct it"
+        )
+    wrong = [line for line in lines if "Could not fetch" in line or "citeproc: citation" in line.lower()]
     if done.returncode != 0 or wrong:
         raise RenderError(f"pandoc could not make the page: {(wrong or lines or ['it said nothing'])[-1]}")
     return project / "page.html"

@@ -39,7 +39,9 @@ def run(parts: Sequence[Part], project: Path, env: Mapping[str, str], defaults: 
             notebook.cells.append(nbformat.v4.new_code_cell(f"_show_inline({part.expression})"))
         elif isinstance(part, Cell) and part.options.get("eval", True):
             notebook.cells.append(nbformat.v4.new_code_cell(part.code))
-    client = NotebookClient(notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(project)}})
+    client = NotebookClient(
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(project)}}
+    )
     before = dict(os.environ)
     os.environ.update(env)
     try:
@@ -80,8 +82,11 @@ def _shown(cell: Cell, outputs: Sequence[Any], options: Mapping[str, Any], proje
         if options.get("code-fold"):
             state = " open" if options["code-fold"] == "show" else ""
             summary = options.get("code-summary", "Code")
-            parts = [f"```{{=html}}\n<details class=\"code-fold\"{state}><summary>{summary}</summary>\n```",
-                     *parts, "```{=html}\n</details>\n```"]
+            parts = [
+                f'```{{=html}}\n<details class="code-fold"{state}><summary>{summary}</summary>\n```',
+                *parts,
+                "```{=html}\n</details>\n```",
+            ]
     if options.get("output", True) is not False:
         for place, output in enumerate(outputs):
             parts.append(_output(output, options, project, f"cell-{number}-{place}"))
@@ -97,8 +102,11 @@ def _output(output: Any, options: Mapping[str, Any], project: Path, name: str) -
     if "text/markdown" in data:
         return str(data["text/markdown"])
     if "image/svg+xml" in data or "image/png" in data:
-        suffix, content = ("svg", data["image/svg+xml"].encode()) if "image/svg+xml" in data else (
-            "png", base64.b64decode(data["image/png"]))
+        suffix, content = (
+            ("svg", data["image/svg+xml"].encode())
+            if "image/svg+xml" in data
+            else ("png", base64.b64decode(data["image/png"]))
+        )
         (project / f"{name}.{suffix}").write_bytes(content)
         label = options.get("label", "")
         attributes = [f"#{label}"] if str(label).startswith("fig-") else []
