@@ -13,10 +13,10 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check format lock clean distclean
+.PHONY: help setup report test check format docs bench-jacobian lock clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 	@echo
 	@echo '  CORES=4  CONFIG=config/other.yaml  SNAKEMAKE_ARGS="--dry-run"  PYTEST_ARGS="-k name"  PYTHON=python3.12'
 
@@ -24,6 +24,7 @@ setup: ## make .venv and install what the lock says; at once where that is done
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/setup_env.py
 
 report: setup ## run the whole workflow, up to the report; only what has changed runs again
+	@test -z '$(CONFIG)' || test -r '$(CONFIG)' || { echo "error: CONFIG=$(CONFIG) cannot be read: give the path of a YAML file" >&2; exit 1; }
 	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
 
 test: setup ## run the tests
@@ -40,6 +41,12 @@ format: setup ## mend what ruff and snakefmt can mend
 	@.venv/bin/ruff check --fix-only
 	@.venv/bin/ruff format
 	@.venv/bin/snakefmt Snakefile workflow
+
+docs: setup ## write config/README.md from the schema
+	@.venv/bin/python -m plateaus.config_readme
+
+bench-jacobian: setup ## time the closed-form Jacobian norm against torch.func.jacrev at GPT-2 Large's sizes
+	@.venv/bin/python tools/bench_jacobian.py
 
 lock: ## remake requirements.lock with the newest versions that pyproject.toml allows
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/lock.py

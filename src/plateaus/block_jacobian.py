@@ -1,9 +1,9 @@
 """Jacobians of attention, of a whole block and of the chain of blocks, at the last token with the prefix fixed.
 
 Attention's matrix comes from its closed form where that holds (`plateaus.attention`), else from forward-mode
-differentiation along all basis directions at once; the MLP's from its closed form; and the block's is their product: (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are
-parallel. Unlike the post's released "MLP product", the identity of the skip path is there, and no block is counted
-twice.
+differentiation along all basis directions at once; the MLP's from its closed form; and the block's is their product:
+(I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are parallel. Unlike the post's released "MLP product",
+the identity of the skip path is there, and no block is counted twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def attention_push(
     """
 
     def push(v: Tensor) -> Tensor:
-        _, moved = torch.func.jvp(lambda x: model.attention(layer, x, prefix), (rows,), (v,))
+        moved: Tensor = torch.func.jvp(lambda x: model.attention(layer, x, prefix), (rows,), (v,))[1]
         return moved
 
     with torch.no_grad():  # forward mode needs no graph, and one triples the memory
@@ -119,7 +119,7 @@ def frobenius_estimate(
 
 
 def random_signs(k: int, rows: Tensor, seed: int) -> Float[Tensor, "k steps d_model"]:
-    """k vectors of random signs, the same at every step, so that noise does not look like a change along the path."""
+    """Vectors of random signs, k of them, the same at every step so that noise is not taken for a change."""
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (k, 1, rows.shape[-1]), generator=generator).to(rows) * 2 - 1
     return signs.expand(k, *rows.shape)

@@ -119,7 +119,7 @@ def check_renderer(config: Config) -> None:
             )
 
 
-def check_records(expected: Mapping[Path, dict[str, object]], recorded: Sequence[Path]) -> None:
+def check_records(expected: Mapping[Path, dict[str, object]]) -> None:
     """Results that were copied here without Snakemake's records are still those of this config.
 
     Snakemake reruns a job after an edit because it has a record of how the file was made; for a file without a
@@ -128,7 +128,6 @@ def check_records(expected: Mapping[Path, dict[str, object]], recorded: Sequence
 
     Args:
         expected: Parquet file to the config slice that it should have been made from.
-        recorded: The files of which Snakemake has a record.
 
     Raises:
         InputError: a file without a record was made from another config.
@@ -136,7 +135,7 @@ def check_records(expected: Mapping[Path, dict[str, object]], recorded: Sequence
     from plateaus.tables import metadata_of
 
     for path, slice_ in expected.items():
-        if path in recorded or not path.is_file():
+        if snakemake_record(path).is_file() or not path.is_file():
             continue
         try:
             made_from = metadata_of(path).get("parameters")

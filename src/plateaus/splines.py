@@ -21,12 +21,14 @@ Packed = UInt8[np.ndarray, "steps bytes"]
 
 def codes(mlp: Mlp, x: Float[Tensor, "steps d_model"]) -> Packed:
     """The code at every step, eight units to a byte."""
-    return np.packbits((mlp.pre_activation(x) > 0).cpu().numpy(), axis=-1)
+    packed: Packed = np.packbits((mlp.pre_activation(x) > 0).cpu().numpy(), axis=-1)
+    return packed
 
 
 def hamming(packed: Packed) -> np.ndarray:
     """How many units change sides from each step to the next, (steps - 1,)."""
-    return np.bitwise_count(packed[1:] ^ packed[:-1]).sum(-1, dtype=np.int64)
+    changed: np.ndarray = np.bitwise_count(packed[1:] ^ packed[:-1]).sum(-1, dtype=np.int64)
+    return changed
 
 
 class Density(NamedTuple):

@@ -219,7 +219,8 @@ FIGURES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE, JACOBIAN, SPLINE, CODES, NEURONS, FIGURES,
+        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
+        JACOBIAN, SPLINE, CODES, NEURONS, FIGURES,
     )
 }  # fmt: skip
 
@@ -390,7 +391,8 @@ def read(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = No
 
 def read_frame(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Like `read`, as a pandas frame (dictionary columns become categoricals)."""
-    return read(table, paths, columns).to_pandas()
+    frame: pd.DataFrame = read(table, paths, columns).to_pandas()
+    return frame
 
 
 def vectors(data: pa.Table, name: str) -> Any:

@@ -218,7 +218,6 @@ class Transformer:
 
     def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
         """What attention adds to the residual stream at the last position, its norm included; differentiable."""
-
         seen: list[Tensor] = []
 
         def stop(value: Tensor, hook: Any) -> None:

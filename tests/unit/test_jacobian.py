@@ -165,7 +165,7 @@ def test_closed_forms_equal_autograd_in_float32_on_the_embedded_model(embedded_f
         found = closed.jacobian_norms(branch, closed.gram(branch), read)
         plain = oracle.blocks_of(model.bridge.original_model)[layer]
         for step, row in enumerate(read):
-            matrix = torch.func.jacrev(lambda x: branch(x[None])[0])(row)
+            matrix = torch.func.jacrev(lambda x, branch=branch: branch(x[None])[0])(row)
             assert abs(found.mlp[step] / matrix.norm() - 1) < 1e-4
         assert plain is not None
 

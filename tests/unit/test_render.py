@@ -196,7 +196,7 @@ def test_tabs_callouts_and_folded_code(page):
     assert page.all("div", class_="callout-tip")
     assert "Given title" in page.text
     assert "The code" in page.text
-    assert "Heading as title" not in [text for text in page.text.split("Contents")[1].splitlines()][:12]
+    assert "Heading as title" not in list(page.text.split("Contents")[1].splitlines())[:12]
 
 
 def test_citations_sections_and_metadata(page):

@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
 PAIRS = """id\tcontext\ta\tb\ttags
 house-big-in\tThe house was\tbig\tin\tpublished
 house-big-large\tThe house was\tbig\tlarge\tpublished
-car-red-old\tThe car is\tred\told\t
+car-red-small\tThe car is\tred\tsmall\t
 """
 
 

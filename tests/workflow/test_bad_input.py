@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "empty table": (pairs(HEADER), ("has no prompt pairs",)),
     "wrong header": (pairs("id,context,a,b,tags\n"), ("line 1", "tab-separated")),
     "too few columns": (pairs(HEADER + "x\tThe house was\tbig\n"), ("line 2", "3 columns instead of 5")),
-    "duplicate id": (pairs(PAIRS + "car-red-old\tThe car was\tred\told\t\n"), ("line 5", "'car-red-old' is already taken")),
+    "duplicate id": (pairs(PAIRS + "car-red-small\tThe car was\tred\told\t\n"), ("line 5", "'car-red-small' is already taken")),
     "id with a slash": (pairs(PAIRS + "a/b\tThe car was\tred\told\t\n"), ("line 5", "'a/b'", "file names")),
     "equal words": (pairs(PAIRS + "x\tThe car was\tred\tred\t\n"), ("line 5", "both words are 'red'")),
     "two words": (pairs(PAIRS + "x\tThe car was\tred red\told\t\n"), ("line 5", "not one word")),

@@ -145,7 +145,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table = project.folder / "pairs.tsv"
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
-    between = {stage: models for stage in ("extract", "interpolate", "freeze", "jacobian", "spline")}
+    between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline"), models)
     assert project.planned() == {**between, "figures": 1, "report": 1}
 
 

@@ -126,6 +126,32 @@ def call(wildcards, threads, **extra):
     ]
 
 
+def made_from():
+    """Every table file with the slice of the config that it should have been made from."""
+    found = {
+        table(tables.FIGURES, "all", "all"): slices.figures_slice(CONFIG, PAIRS, SHARDS)
+    }
+    for model in CONFIG["models"]:
+        for shard, pairs in SHARDS.items():
+            for stage in ("extract", *BETWEEN):
+                made = (
+                    slices.extract_slice(CONFIG, model, pairs)
+                    if stage == "extract"
+                    else None
+                )
+                for declared in tables_of(stage):
+                    path = table(declared, model, shard)
+                    found[path] = made or slices.stage_slice(CONFIG, stage, model)
+    return found
+
+
+if workflow.is_main_process:
+    try:
+        precheck.check_records(made_from())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
 wildcard_constraints:
     model="|".join(map(re.escape, CONFIG["models"])),
     key="[0-9a-f]{8}",

@@ -61,8 +61,8 @@ def profiles(results: Results, model: str, table: Table, pair: str, column: str,
     for name, value in filters.items():
         mask &= frame[name] == value
     return {
-        int(layer): Profile(panels.values(rows, "alpha"), panels.values(rows, column))
-        for layer, rows in frame[mask].groupby("layer", observed=True)
+        int(rows["layer"].iloc[0]): Profile(panels.values(rows, "alpha"), panels.values(rows, column))
+        for _, rows in frame[mask].groupby("layer", observed=True)
     }
 
 
@@ -96,8 +96,8 @@ def peaks(found: Profiles) -> str:
     return (
         f"the highest peak is {wording.number(found[highest].peak, 1)} times the layer's mean, at layer {highest} and "
         f"alpha {wording.number(found[highest].peak_alpha)}; the last layer peaks at "
-        f"{wording.number(found[last].peak, 1)} times its mean, at alpha {wording.number(found[last].peak_alpha)}; the median peak is at alpha "
-        f"{wording.number(middle)}"
+        f"{wording.number(found[last].peak, 1)} times its mean, at alpha {wording.number(found[last].peak_alpha)}; "
+        f"the median peak is at alpha {wording.number(middle)}"
     )
 
 

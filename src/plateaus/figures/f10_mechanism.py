@@ -52,8 +52,9 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         f"**The picture of the mechanism**, as a toy in which all {mechanism.TOY_LAYERS} layers have the same shallow "
         f"bump of gain (left), and from the directional gains of the model's blocks (right). Top: the steps, evenly "
         f"spaced at the start, and where the layers have drawn them. Bottom: the relative distance that this predicts "
-        f"at the last layer, and the measured one. Root mean square error of the prediction, against that of a straight "
-        f"line: {_compared(compared, markdown=True)}. {panels.subject(results, model, pairs, [''] * len(pairs))}"
+        f"at the last layer, and the measured one. Root mean square error of the prediction, against that of a "
+        f"straight line: {_compared(compared, markdown=True)}. "
+        f"{panels.subject(results, model, pairs, [''] * len(pairs))}"
     )
     alt = (
         f"{wording.plural(len(columns), 'column')}, a toy and the pairs of {model}: interpolation points evenly spaced "

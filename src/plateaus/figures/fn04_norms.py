@@ -55,9 +55,8 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
 def _lengths(results: Results, model: str, pair: str, start: int) -> Profiles:
     rows = results.curve(model, pair, interp_layer=start)
     return {
-        int(layer): Profile(panels.values(one, "alpha"), panels.values(one, "norm"))
-        for layer, one in rows.groupby("record_layer")
-        if int(layer) > start
+        int(one["record_layer"].iloc[0]): Profile(panels.values(one, "alpha"), panels.values(one, "norm"))
+        for _, one in rows[rows["record_layer"] > start].groupby("record_layer")
     }
 
 

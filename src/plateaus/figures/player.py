@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from plateaus.figures import f10_mechanism, mechanism, panels, style
 from plateaus.figures.contract import Settings
 from plateaus.figures.mechanism import Frames
@@ -52,13 +54,13 @@ that this predicts. Solid: the measured one. Play, or move the slider (arrow key
 def _panel(title: str, frames: Frames) -> dict[str, Any]:
     from matplotlib.colors import to_hex
 
-    colours = style.layer_colours("viridis", [0, 1])
+    colours = style.layer_colours("viridis", [0, 1]).to_rgba(np.asarray(frames.alpha))
     return {
         "title": title,
         "alpha": _rounded(frames.alpha),
         "position": [_rounded(row) for row in frames.position],
         "measured": None if frames.measured is None else [_rounded(row) for row in frames.measured],
-        "colours": [to_hex(colours.to_rgba(float(alpha))) for alpha in frames.alpha],
+        "colours": [to_hex(tuple(colour)) for colour in colours],
     }
 
 
