@@ -8,6 +8,8 @@ the identity of the skip path is there, and no block is counted twice.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -53,13 +55,67 @@ AGREEMENT = 1e-3
 """Largest relative difference between the closed form and a derivative taken through the model, in float32."""
 
 
-def attention_jacobian(model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int) -> Matrices:
+class Norms(NamedTuple):
+    """Frobenius norms at every step of one layer, and the chain's matrices after it.
+
+    Attributes:
+        attn: Of attention.
+        block: Of the whole block.
+        chain: Of the product of all blocks so far.
+        product: That product.
+    """
+
+    attn: Float[Tensor, " steps"]
+    block: Float[Tensor, " steps"]
+    chain: Float[Tensor, " steps"]
+    product: Matrices
+
+
+def exact_norms(
+    model: Transformer,
+    layer: int,
+    mlp: Mlp,
+    rows: Tensor,
+    mlp_input: Tensor,
+    prefix: Prefix,
+    chain: Matrices | None,
+    *,
+    memory_gb: float,
+) -> Norms:
+    """The norms of attention, block and chain from their whole matrices, some steps at a time.
+
+    Args:
+        model: The model.
+        layer: Which block.
+        mlp: Its MLP.
+        rows: (steps, d_model), resid_pre.
+        mlp_input: (steps, d_model).
+        prefix: The prefix.
+        chain: The product of the blocks before; None before the first.
+        memory_gb: Budget for the matrices.
+    """
+    affine = attention.read_affine(model, layer, prefix)
+    d, d_mlp = len(mlp.norm.gain), len(mlp.b_in)
+    steps = max(1, int(memory_gb * 1e9 / (4 * d * (4 * d_mlp + 8 * d))))
+    chunk = max(1, int(memory_gb * 1e9 / (steps * model.bytes_per_row(prefix.length))))
+    parts = []
+    for some in torch.arange(len(rows)).split(steps):
+        of_attention = attention_jacobian(model, layer, rows[some], prefix, chunk, affine)
+        block = compose(model, mlp, mlp_input[some], of_attention)
+        product = block if chain is None else block @ chain[some]
+        attn, whole, so_far = (torch.linalg.matrix_norm(matrix) for matrix in (of_attention, block, product))
+        parts.append(Norms(attn, whole, so_far, product))
+    return Norms(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def attention_jacobian(
+    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int, affine: attention.Affine | None
+) -> Matrices:
     """J_attn at every row: in closed form where that is what this model does, by differentiation where it is not.
 
     Which of the two is found by trial: the closed form is compared with one directional derivative through the model
     at every row.
     """
-    affine = attention.read_affine(model, layer, prefix)
     if affine is not None:
         matrices = attention.jacobian(affine, attention.read_heads(model, layer, rows, prefix), rows)
         trial = random_signs(1, rows, layer)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plateaus import block_jacobian, geometry
+from plateaus import attention, block_jacobian, geometry
 from plateaus import mlp as closed
 from plateaus.architecture import mlp_of
 from plateaus.curves import stack
@@ -109,7 +109,8 @@ def test_attention_equals_autograd(kind, tiny_folder):
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
-    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, chunk=7)
+    affine = attention.read_affine(model, 2, prefix)
+    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine)
     differentiated = block_jacobian.attention_jacobian_by_differentiation(model, 2, rows, prefix, chunk=7)
     for step, row in enumerate(rows):
         expected = torch.autograd.functional.jacobian(lambda x: model.attention(2, x[None], prefix)[0], row)
@@ -126,7 +127,8 @@ def test_the_closed_form_of_attention_is_what_is_used(kind, tiny_folder, monkeyp
         raise AssertionError("differentiated")
 
     monkeypatch.setattr(block_jacobian, "attention_jacobian_by_differentiation", refuse)
-    block_jacobian.attention_jacobian(model, 2, trace.resid_pre[1], prefix, chunk=7)
+    affine = attention.read_affine(model, 2, prefix)
+    block_jacobian.attention_jacobian(model, 2, trace.resid_pre[1], prefix, 7, affine)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -11,7 +11,7 @@ import pytest
 
 from plateaus import tables
 from plateaus.config import STAGES
-from tests.workflow.project import Project
+from tests.workflow.project import CONFIG, Project
 
 
 def kill_in(project: Project, stage: str, give_up: float = 120) -> None:
@@ -46,12 +46,14 @@ def test_killed_in_every_stage_in_turn_and_started_again(finished: Project, tmp_
     assert project.planned() == {}
 
 
-def test_a_second_whole_run_gives_the_same_bytes(finished: Project, tmp_path: Path):
+def test_a_second_run_gives_the_same_bytes(finished: Project, tmp_path: Path):
     project = Project.create(tmp_path / "again", finished.folder / "tiny-model")
-    project.run("--cores", "1")
-    assert project.digests() == finished.digests()
+    project.configure({**CONFIG, "models": {"tiny": CONFIG["models"]["tiny"]}, "figures": {}})
+    project.run("--cores", "2", "--until", "freeze", "jacobian", "spline")
+    again = project.digests()
+    assert again == {path: digest for path, digest in finished.digests().items() if "/tiny/data/tiny/" in f"/{path}"}
     tables_per_shard = sum(table.stage != "figures" for table in tables.TABLES.values())
-    assert len(finished.digests()) == 2 * 2 * tables_per_shard + 1
+    assert len(again) == 2 * tables_per_shard
 
 
 def test_two_runs_in_one_folder_do_not_meet(finished: Project, tmp_path: Path):

@@ -40,8 +40,6 @@ try:
     MODELS_FOLDER = Path("resources/models")
     if workflow.is_main_process:
         precheck.check_run(CONFIG, PAIRS, MODELS_FOLDER, RESULTS)
-        if not workflow.dryrun:
-            RUN_LOCK = runlock.hold(RESULTS)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -148,6 +146,8 @@ def made_from():
 if workflow.is_main_process:
     try:
         precheck.check_records(made_from())
+        if not workflow.dryrun:
+            RUN_LOCK = runlock.hold(RESULTS)
     except InputError as error:
         sys.exit(f"error: {error}")
 

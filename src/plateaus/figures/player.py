@@ -30,7 +30,7 @@ def html(results: Results, model: str, settings: Settings) -> str | None:
     data = {
         "frames": shown[0].layers,
         "panels": [
-            _panel("Toy: the same shallow bump in every layer", mechanism.toy()),
+            _panel("Toy: one shallow bump per layer", mechanism.toy()),
             *(_panel(f"{pair.name}, measured gains", one) for pair, one in zip(pairs, shown, strict=True)),
         ],
     }

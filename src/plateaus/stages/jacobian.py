@@ -81,8 +81,7 @@ def jacobian_layer(
         if matrices is not None:
             found |= _of_mlp(mlp, matrices, read)
         if {"attn", "block", "chain"} & set(components):
-            chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
-            measured, state = _of_block(model, layer, mlp, state, before, read, exact, probes, chunk)
+            measured, state = _of_block(model, layer, mlp, state, before, read, exact, probes, memory_gb)
             found |= measured
         rows.append(stack([_columns(state.trace, layer, name, found[name]) for name in components]))
         after.append(state)
@@ -110,9 +109,10 @@ def _of_block(
     read: Tensor,
     exact: bool,
     probes: int,
-    chunk: int,
+    memory_gb: float,
 ) -> tuple[dict[str, _Measured], PairState]:
     v = tangents(before)
+    chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
 
     def push_block(directions: Tensor) -> Tensor:
         return block_jacobian.block_push(model, layer, mlp, before, read, state.prefix, directions, chunk)
@@ -122,15 +122,15 @@ def _of_block(
         *push_block(torch.stack([v, state.direction])),
     )
     if exact:
-        attention = block_jacobian.attention_jacobian(model, layer, before, state.prefix, chunk)
-        block = block_jacobian.compose(model, mlp, read, attention)
-        chain = block if state.chain is None else block @ state.chain
+        found = block_jacobian.exact_norms(
+            model, layer, mlp, before, read, state.prefix, state.chain, memory_gb=memory_gb / 4
+        )
+        chain = found.product
         norms = {
-            name: _exact(torch.linalg.matrix_norm(matrix), moved)
-            for name, matrix, moved in (
-                ("attn", attention, attn_gain), ("block", block, block_gain), ("chain", chain, direction),
-            )
-        }  # fmt: skip
+            "attn": _exact(found.attn, attn_gain),
+            "block": _exact(found.block, block_gain),
+            "chain": _exact(found.chain, direction),
+        }
     else:
         seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
         signs = block_jacobian.random_signs(probes, before, seed)
