@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from plateaus import geometry
-from plateaus.curves import Columns
+from plateaus.curves import Columns, path_at
 from plateaus.freezing import CONDITIONS
 from plateaus.prompts import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
 from plateaus.stages.freeze import freeze_pair
+from plateaus.sweep import Group, sweep
 from plateaus.transformer import Transformer
 from tests import oracle
 
@@ -67,6 +68,24 @@ def test_secant_conditions_equal_plain_hooks_on_the_embedded_model(embedded_fold
         logits = oracle.freeze(plain, "llama", ids_a, ids_b, 0, STEPS, condition)
         found = curve(rows, condition, 0, model.n_layers)["distance"]
         np.testing.assert_allclose(found, oracle.relative_distance(logits).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "neox"])
+def test_secant_freezing_keeps_both_endpoints_logits(kind, tiny_folder):
+    model = Transformer.load(tiny_folder(kind), device="cpu")
+    (pair,) = tokenise_with_file([PAIR], tiny_folder(kind) / "tokenizer.json", "model")
+    residuals, _ = endpoints(model, pair)
+    path = path_at(residuals, 0, geometry.alphas(STEPS), path="spherical", pair="x")
+    groups = [Group(0, path, condition) for condition in ("attn_secant", "mlp_secant", "mlp_mean")]
+    *_, last = sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=1.0)
+    errors = {}
+    for group, rows in zip(last.groups, last.resid_post, strict=True):
+        ends = model.logits(rows[[0, -1]])
+        plain = [model.run([*pair.prefix, token])[1][-1] for token in (pair.token_a, pair.token_b)]
+        errors[group.condition] = float((ends - torch.stack(plain)).abs().max())
+    assert errors["attn_secant"] < 1e-3
+    assert errors["mlp_secant"] < 1e-3
+    assert errors["mlp_mean"] > 1e-3  # which is why the secant is there
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

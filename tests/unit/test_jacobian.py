@@ -118,6 +118,80 @@ def test_attention_equals_autograd(kind, tiny_folder):
         torch.testing.assert_close(closed_or_not[step], expected, rtol=1e-4, atol=1e-5)
 
 
+def in_float64(value):
+    """A record of tensors, and the records in it, in float64."""
+    if isinstance(value, torch.Tensor):
+        return value.double()
+    if hasattr(value, "_asdict"):
+        return value._replace(**{name: in_float64(part) for name, part in value._asdict().items()})
+    return value
+
+
+def plain_attention(affine, prefix_keys, prefix_values, offsets):
+    """Attention at the last token written out head by head, from a residual vector to what is added to the stream."""
+    heads, kv_heads = len(affine.queries), len(affine.keys)
+
+    def run(x):
+        read = affine.norm.normalise(x[None])[0][0]
+        outputs = []
+        for head in range(heads):
+            shared = head // (heads // kv_heads)
+            query = affine.queries[head] @ read + offsets["queries"][head]
+            key = affine.keys[shared] @ read + offsets["keys"][shared]
+            value = affine.values[shared] @ read + offsets["values"][shared]
+            keys = torch.cat([prefix_keys[shared], key[None]])
+            values = torch.cat([prefix_values[shared], value[None]])
+            outputs.append((affine.scale * keys @ query).softmax(0) @ values)
+        return affine.out @ torch.cat(outputs)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt"])
+def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny_folder):
+    """With the models' own matrices, but in float64, which the library's softmax and norms do not keep to."""
+    model, trace = traced(tiny_folder(kind), steps=3)
+    prefix = model.prefix(list(trace.pair.prefix))
+    rows = trace.resid_pre[1]
+    heads = attention.read_heads(model, 2, rows, prefix)
+    affine = in_float64(attention.read_affine(model, 2, prefix))
+    mlp = in_float64(mlp_of(model.bridge, 2))
+    x = rows.double()
+    read = affine.norm.normalise(x)[0]
+    # What is left of queries, keys and values without their linear part is the same at every row.
+    parts = {"queries": heads.queries, "keys": heads.keys[:, :, -1], "values": heads.values[:, :, -1]}
+    offsets = {name: (found[0].double() - getattr(affine, name) @ read[0]) for name, found in parts.items()}
+    run = plain_attention(affine, prefix.keys[2][0].double(), prefix.values[2][0].double(), offsets)
+
+    def at(name):
+        return torch.stack([getattr(affine, name) @ one + offsets[name] for one in read])
+
+    keys = torch.cat([prefix.keys[2].double().expand(len(x), -1, -1, -1), at("keys")[:, :, None]], 2)
+    values = torch.cat([prefix.values[2].double().expand(len(x), -1, -1, -1), at("values")[:, :, None]], 2)
+    groups = at("queries").shape[1] // keys.shape[1]
+    scores = affine.scale * (keys.repeat_interleave(groups, 1) @ at("queries")[..., None]).squeeze(-1)
+    z = (scores.softmax(-1)[:, :, None] @ values.repeat_interleave(groups, 1)).flatten(1)
+    found = attention.jacobian(affine, attention.Heads(at("queries"), keys, values, z), x)
+    expected = torch.stack([torch.autograd.functional.jacobian(run, row) for row in x])
+    assert (found - expected).norm() / expected.norm() < 1e-10
+    block = block_jacobian.compose(model, mlp, x + torch.stack([run(row) for row in x]), found)
+
+    def run_block(row):
+        after = row + run(row)
+        return after + mlp(after[None])[0]
+
+    whole = torch.stack([torch.autograd.functional.jacobian(run_block, row) for row in x])
+    assert (block - whole).norm() / whole.norm() < 1e-10
+    torch.testing.assert_close(
+        run(x[0]).float(), model.attention(2, rows, prefix)[0] - _bias(model), atol=1e-4, rtol=1e-3
+    )
+
+
+def _bias(model) -> torch.Tensor:
+    bias = getattr(model.bridge.blocks[2].attn.o.original_component, "bias", None)
+    return torch.zeros(model.d_model) if bias is None else bias.detach()
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "opt"])
 def test_the_closed_form_of_attention_is_what_is_used(kind, tiny_folder, monkeypatch):
     model, trace = traced(tiny_folder(kind), steps=3)
