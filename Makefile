@@ -28,7 +28,7 @@ report: setup ## run the whole workflow, up to the report; only what has changed
 	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
 
 test: setup ## run the tests
-	@.venv/bin/pytest -n 2 $(PYTEST_ARGS)
+	@.venv/bin/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## lint, formatting and types, of the Python and of the workflow
 	@.venv/bin/ruff check
