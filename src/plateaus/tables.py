@@ -1,4 +1,4 @@
-"""The tables between stages: declared schemas, checked at write and at read, and atomic Parquet files.
+"""The tables between stages (declared in `plateaus.schemas`): checked at write and at read, in atomic Parquet files.
 
 A table is tidy and long: one row per point of its key, sorted by key. Measures are float32, vectors are
 fixed_size_list<float32>, repeated strings are dictionary-encoded. The file's metadata name the table, its
@@ -11,218 +11,63 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from plateaus.errors import InputError
+from plateaus.schemas import (
+    CODES,
+    ENDPOINT_CHECK,
+    ENDPOINTS,
+    EXTRACT,
+    FIGURES,
+    FREEZE,
+    INTERPOLATE,
+    JACOBIAN,
+    MEASURE,
+    NEURONS,
+    SPLINE,
+    TABLES,
+    TOKENS,
+    TRACE,
+    VECTOR,
+    WORD,
+    Table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-INDEX = pa.int16()
-MEASURE = pa.float32()
-WORD = pa.dictionary(pa.int32(), pa.string())
-VECTOR = "vector"
-"""A column of fixed_size_list<float32>; its length is the model's and so is not part of the declaration."""
-
-
-class Table(NamedTuple):
-    """The declaration of one table.
-
-    Attributes:
-        name: File-level name, also written into the metadata.
-        version: Raised when a column changes its meaning.
-        key: Columns that identify a row; the file is sorted by them and they are unique.
-        columns: Column name to Arrow type, or `VECTOR`.
-        optional: Columns that may hold nulls (for example the step size after the last step).
-        stage: The stage that writes it.
-    """
-
-    name: str
-    version: int
-    stage: str
-    key: tuple[str, ...]
-    columns: Mapping[str, Any]
-    optional: frozenset[str] = frozenset()
-
-
-CURVE_COLUMNS: dict[str, Any] = {
-    "interp_layer": INDEX,
-    "site": WORD,
-    "record_layer": INDEX,
-    "step": INDEX,
-    "alpha": MEASURE,
-    "distance": MEASURE,
-    "distance_a": MEASURE,
-    "distance_b": MEASURE,
-    "step_size": MEASURE,
-    "norm": MEASURE,
-    "projection": MEASURE,
-    "detour": MEASURE,
-}
-CURVE_KEY = ("interp_layer", "site", "record_layer", "step")
-
-EXTRACT = Table(
-    "extract",
-    1,
-    "extract",
-    ("pair", "end", "layer"),
-    {"pair": WORD, "end": WORD, "layer": INDEX, "norm": MEASURE, "vector": VECTOR},
-)
-ENDPOINTS = Table(
-    "endpoints",
-    1,
-    "extract",
-    ("pair",),
-    {
-        "pair": WORD,
-        "context": pa.string(),
-        "a": pa.string(),
-        "b": pa.string(),
-        "tags": pa.string(),
-        "token_a": pa.int32(),
-        "token_b": pa.int32(),
-        "prefix_length": INDEX,
-        "log_p_a": MEASURE,
-        "log_p_b": MEASURE,
-        "jsd": MEASURE,
-        "angle": MEASURE,
-        "norm_ratio": MEASURE,
-    },
-    optional=frozenset({"log_p_a", "log_p_b"}),
-)
-INTERPOLATE = Table(
-    "interpolate",
-    1,
-    "interpolate",
-    ("pair", *CURVE_KEY),
-    {"pair": WORD, **CURVE_COLUMNS},
-    optional=frozenset({"step_size"}),
-)
-FREEZE = Table(
-    "freeze",
-    1,
-    "freeze",
-    ("pair", "condition", *CURVE_KEY),
-    {"pair": WORD, "condition": WORD, **CURVE_COLUMNS},
-    optional=frozenset({"step_size"}),
-)
-ENDPOINT_CHECK = Table(
-    "endpoint_check",
-    1,
-    "interpolate",
-    ("pair", "interp_layer", "end"),
-    {"pair": WORD, "interp_layer": INDEX, "end": WORD, "logit_error": MEASURE},
-)
-TRACE = Table(
-    "trace",
-    1,
-    "interpolate",
-    ("pair", "layer", "step"),
-    {
-        "pair": WORD,
-        "layer": INDEX,
-        "step": INDEX,
-        "alpha": MEASURE,
-        "mlp_input": VECTOR,
-        "resid_post": VECTOR,
-    },
-)
-TOKENS = Table(
-    "tokens",
-    1,
-    "interpolate",
-    ("pair", "token_id", "step"),
-    {
-        "pair": WORD,
-        "token_id": pa.int32(),
-        "step": INDEX,
-        "alpha": MEASURE,
-        "token": WORD,
-        "probability": MEASURE,
-    },
-)
-JACOBIAN = Table(
-    "jacobian",
-    1,
-    "jacobian",
-    ("pair", "component", "layer", "step"),
-    {
-        "pair": WORD,
-        "component": WORD,
-        "layer": INDEX,
-        "step": INDEX,
-        "alpha": MEASURE,
-        "frobenius": MEASURE,
-        "frobenius_error": MEASURE,
-        "gain": MEASURE,
-    },
-    optional=frozenset({"frobenius_error"}),
-)
-SPLINE = Table(
-    "spline",
-    1,
-    "spline",
-    ("pair", "layer", "step"),
-    {
-        "pair": WORD,
-        "layer": INDEX,
-        "step": INDEX,
-        "alpha": MEASURE,
-        "hamming": pa.int32(),
-        "input_step": MEASURE,
-        "density": MEASURE,
-    },
-)
-CODES = Table(
-    "codes",
-    1,
-    "spline",
-    ("pair", "layer", "step"),
-    {"pair": WORD, "layer": INDEX, "step": INDEX, "code": pa.binary()},
-)
-NEURONS = Table(
-    "neurons",
-    1,
-    "spline",
-    ("pair", "layer", "step", "rank"),
-    {
-        "pair": WORD,
-        "layer": INDEX,
-        "step": INDEX,
-        "rank": INDEX,
-        "neuron": pa.int32(),
-        "active": pa.bool_(),
-        "contribution": MEASURE,
-        "switch": MEASURE,
-    },
-)
-FIGURES = Table(
-    "figures",
-    1,
-    "figures",
-    ("figure", "model"),
-    {
-        "figure": WORD,
-        "model": WORD,
-        "drawn": pa.bool_(),
-        "reason": pa.string(),
-        "caption": pa.string(),
-        "alt": pa.string(),
-        "tables": pa.string(),
-    },
-)
-
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
-        JACOBIAN, SPLINE, CODES, NEURONS, FIGURES,
-    )
-}  # fmt: skip
+__all__ = [
+    "CODES",
+    "ENDPOINTS",
+    "ENDPOINT_CHECK",
+    "EXTRACT",
+    "FIGURES",
+    "FREEZE",
+    "INTERPOLATE",
+    "JACOBIAN",
+    "NEURONS",
+    "SPLINE",
+    "TABLES",
+    "TOKENS",
+    "TRACE",
+    "VECTOR",
+    "Table",
+    "atomic_path",
+    "build",
+    "check",
+    "check_grid",
+    "metadata_of",
+    "read",
+    "read_frame",
+    "vectors",
+    "write",
+    "write_table",
+]
 
 
 def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:

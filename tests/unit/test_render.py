@@ -1,285 +1,241 @@
-"""The built-in renderer on a document that uses what the report uses, and the way to real Quarto."""
+"""Rendering a project: what goes wrong, what a cell's outputs become, and the way to real Quarto."""
 
 from __future__ import annotations
 
-import re
 import stat
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from plateaus.errors import InputError
-from plateaus.render import RenderError, find_quarto, render
-from plateaus.render import source as reading
+from plateaus.render import RenderError, find_quarto, outputs, render
 
-QUARTO_YML = """project:
-  type: default
-bibliography: refs.bib
-number-sections: true
-execute:
-  warning: false
-format:
-  html:
-    css: own.css
-    toc: true
-    code-fold: true
-    code-summary: The code
-    html-math-method: mathml
-    embed-resources: true
-"""
-
-INDEX = r"""---
-title: "A & B"
-author: Somebody
----
-
-```{python}
-#| include: false
-hidden = 41
-```
-
-# First {#sec-first}
-
-One is `{python} hidden + 1`, escaped is `{python} "a*b_c"`, raw is `{python} Raw()`; see @sec-first, @fig-one,
-[-@fig-two], @tbl-numbers and @eq-line. Somebody said so [@known2020]. Plain code: `{not} python`.
-
-```{python}
-#| echo: false
-import os
-print("from the environment:", os.environ["GREETING"])
-```
-
-$$ y = x^2 $$ {#eq-line}
-
-{{< include _part.qmd >}}
-
-::: {.callout-note title="Given title" collapse="true"}
-Folded.
-:::
-
-::: {.callout-tip}
-## Heading as title
-
-Open.
-:::
-
-| a | b |
-|---|---|
-| 1 | 2 |
-
-: Numbers {#tbl-numbers}
-
-# Second
-
-```
-{{< not a shortcode
-```
-
-Rendered by {{< meta rendered-by >}}; said {{< meta greeting >}}.
-"""
-
-PART = """
-```{python}
-#| output: asis
-print('::: {.panel-tabset group="model"}')
-for name in ("one", "two"):
-    print(f"## {name}\\n\\n![Caption of *{name}*](dot.svg){{#fig-{name} fig-alt=\\"Alt of {name}\\"}}\\n")
-print(":::")
-```
-
-::: {.panel-tabset group="model"}
-## one
-First again.
-
-## two
-Second again.
-:::
-"""
-
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><circle cx="5" cy="5" r="4"/></svg>'
-BIB = "@article{known2020, author={Known, Ann}, title={A thing}, journal={J}, year={2020}}\n"
 
 
-class Page(HTMLParser):
-    """Tags with their attributes, and the text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data.replace("\u00a0", " ")
-
-    def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
-        return [
-            a for t, a in self.tags if t == tag and all(v in (a.get(k.rstrip("_")) or "") for k, v in wanted.items())
-        ]
-
-
-def project(folder: Path, index: str = INDEX) -> Path:
+def project(folder: Path, body: str, front: str = "title: T") -> Path:
     folder.mkdir(parents=True)
-    first = "class Raw:\n    def _repr_markdown_(self):\n        return '**bold**'\n"
-    index = index.replace("hidden = 41\n", "hidden = 41\n" + first)
-    files = {
-        "_quarto.yml": QUARTO_YML,
-        "index.qmd": index,
-        "_part.qmd": PART,
-        "dot.svg": SVG,
-        "refs.bib": BIB,
-        "own.css": "body{}",
-    }
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
+    (folder / "_quarto.yml").write_text("bibliography: refs.bib\n", encoding="utf-8")
+    (folder / "index.qmd").write_text(f"---\n{front}\n---\n\n{body}\n", encoding="utf-8")
+    (folder / "dot.svg").write_text(SVG, encoding="utf-8")
+    (folder / "refs.bib").write_text(
+        "@book{known2020, author={Known, Ann}, title={B}, year={2020}}\n", encoding="utf-8"
+    )
     return folder
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Page:
-    folder = tmp_path_factory.mktemp("render")
-    made = render(
-        project(folder / "p"),
-        folder / "out.html",
-        renderer="builtin",
-        env={"GREETING": "hello"},
-        metadata={"greeting": "good day"},
-    )
-    assert made.startswith("the built-in renderer (pandoc ")
-    assert sorted(path.name for path in (folder / "p").iterdir()) == sorted(
-        ["_quarto.yml", "index.qmd", "_part.qmd", "dot.svg", "refs.bib", "own.css"]
-    )
-    return Page((folder / "out.html").read_text(encoding="utf-8"))
-
-
-def test_inline_expressions_are_computed_and_escaped(page):
-    assert "One is 42, escaped is a*b_c, raw is bold" in page.text
-    assert "from the environment: hello" in page.text
-    assert "{not} python" in page.text
-
-
-def test_cross_references_have_numbers_and_lead_somewhere(page):
-    for text, target in (
-        ("Section 1", "sec-first"),
-        ("Figure 1", "fig-one"),
-        ("2", "fig-two"),
-        ("Table 1", "tbl-numbers"),
-        ("Equation (1)", "eq-line"),
-    ):
-        assert text in page.text
-        assert page.all("a", href=f"#{target}")
-        assert any(attributes.get("id") == target for _, attributes in page.tags), target
-    assert "Figure 1: Caption of one" in page.text
-    assert "Table 1: Numbers" in page.text
-
-
-def test_figures_have_alt_texts_and_everything_is_embedded(page):
-    assert [image["alt"] for image in page.all("img")] == ["Alt of one", "Alt of two"]
-    assert all(image["src"].startswith("data:image/svg+xml") for image in page.all("img"))
-    loaded = [
-        attributes.get(name) or ""
-        for tag, attributes in page.tags
-        for name in ("src", "href")
-        if tag in ("script", "link", "img")
-    ]
-    assert not [address for address in loaded if re.match(r"(https?:)?//", address)]
-
-
-def test_tabs_callouts_and_folded_code(page):
-    assert len(page.all("div", class_="tabset")) == 2
-    assert len(page.all("div", class_="tab-panel")) == 4
-    assert page.all("details", class_="callout-note")
-    assert page.all("div", class_="callout-tip")
-    assert "Given title" in page.text
-    assert "The code" in page.text
-    assert "Heading as title" not in list(page.text.split("Contents")[1].splitlines())[:12]
-
-
-def test_citations_sections_and_metadata(page):
-    assert "Known 2020" in page.text.replace("\n", " ")
-    assert "a thing" in page.text.lower()
-    assert "said good day" in page.text
-    assert "Rendered by the built-in renderer (pandoc" in page.text
-    assert page.all("math")
-    assert page.all("html", lang="en")
-
-
-def test_equal_input_gives_equal_bytes(tmp_path):
-    pages = []
-    for name in ("a", "b"):
-        folder = project(
-            tmp_path / name / "p",
-            "---\ntitle: T\n---\n\n# One\n\n![c](dot.svg){#fig-x fig-alt='x'}\n\n`{python} 1 + 1`\n",
-        )
-        render(folder, tmp_path / f"{name}.html", renderer="builtin")
-        pages.append((tmp_path / f"{name}.html").read_bytes())
-    assert pages[0] == pages[1]
+# What goes wrong
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("See @fig-nowhere.", "@fig-nowhere, which is nowhere defined"),
-        ("```{python}\n1 / 0\n```", "ends in `1 / 0` failed.*ZeroDivisionError"),
-        ("`{python} missing_name`", "missing_name.*NameError"),
+        ("See @fig-nowhere; [@tbl-gone; -@eq-x].", "@eq-x, @fig-nowhere, @tbl-gone, which is nowhere defined"),
+        (
+            "```{python}\n#| label: division\n1 / 0\n```",
+            "index.qmd: the cell division in line 5 failed: ZeroDivisionError: division by zero",
+        ),
+        (
+            "a\n\n`{python} missing_name`",
+            "index.qmd: the expression `missing_name` in line 7 failed: NameError: name 'missing_name' is not defined",
+        ),
         ("Said [@nobody1900].", "nobody1900"),
-        ("{{< include gone.qmd >}}", "gone.qmd does not exist"),
+        ("![a](dot.svg){#fig-a}\n\n![b](dot.svg){#fig-a}", "the page gives the id fig-a twice"),
+        ("![a](gone.svg)", "gone.svg"),
+        ("{{< include gone.qmd >}}", "index.qmd, line 5: the included file gone.qmd does not exist"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_the_earlier_page(body, message, tmp_path):
     output = tmp_path / "out.html"
     output.write_text("earlier")
-    with pytest.raises(RenderError, match=message) as error:
-        render(project(tmp_path / "p", f"---\ntitle: T\n---\n\n{body}\n"), output, renderer="builtin")
+    with pytest.raises(RenderError) as error:
+        render(project(tmp_path / "p", body), output, renderer="builtin")
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert output.read_text() == "earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "p"]
 
 
-def stub(folder: Path, script: str, monkeypatch) -> None:
-    folder.mkdir()
-    path = folder / "quarto"
-    path.write_text("#!/bin/sh\n" + script)
+def test_a_folder_without_a_document_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no Quarto project: it has no index.qmd"):
+        render(tmp_path, tmp_path / "out.html")
+
+
+# What a cell's outputs become
+
+
+def stream(text, name="stdout"):
+    return Output(output_type="stream", name=name, text=text)
+
+
+def shown(**data):
+    return Output(output_type="display_data", data={key.replace("_", "/", 1): value for key, value in data.items()})
+
+
+class Output(dict):
+    """As nbformat's nodes: items are attributes too."""
+
+    __getattr__ = dict.__getitem__
+
+
+def markdown(tmp_path, made, code="f()", **options):
+    named = {key.replace("_", "-"): value for key, value in options.items()}
+    return outputs.cell(code, made, named, tmp_path, "cell").strip()
+
+
+def test_code_is_shown_folded_or_left_out(tmp_path):
+    block = "```{.python .cell-code}\nf()\n```"
+    assert markdown(tmp_path, []) == block
+    assert markdown(tmp_path, [], echo=False) == ""
+    assert markdown(tmp_path, [stream("x")], include=False) == ""
+    assert markdown(tmp_path, [stream("x")], output=False) == block
+    folded = markdown(tmp_path, [], code_fold=True, code_summary="How")
+    assert '<details class="code-fold"><summary>How</summary>' in folded
+    assert '<details class="code-fold" open>' in markdown(tmp_path, [], code_fold="show")
+
+
+def test_printed_text_and_warnings(tmp_path):
+    made = [stream("## a\n"), stream("Warning\n", "stderr")]
+    assert markdown(tmp_path, made, echo=False, warning=False) == "```{.cell-output}\n## a\n```"
+    assert "Warning" in markdown(tmp_path, made, echo=False)
+    assert markdown(tmp_path, made, echo=False, warning=False, output="asis") == "## a"
+    assert markdown(tmp_path, [stream("a\n```\nb")], echo=False).startswith("````{.cell-output}")
+
+
+def test_displayed_values(tmp_path):
+    assert markdown(tmp_path, [shown(text_markdown="**a**", text_plain="A")], echo=False) == "**a**"
+    assert markdown(tmp_path, [shown(text_html="<b>", text_plain="A")], echo=False) == "```{=html}\n<b>\n```"
+    assert markdown(tmp_path, [shown(text_plain="A")], echo=False) == "```{.cell-output}\nA\n```"
+    error = Output(output_type="error", ename="ValueError", evalue="bad")
+    assert "ValueError: bad" in markdown(tmp_path, [error], echo=False)
+
+
+def test_one_picture_is_the_labelled_figure(tmp_path):
+    options = {"label": "fig-x", "fig_cap": "A *caption*", "fig_alt": 'With "quotes"', "echo": False}
+    made = [shown(text_plain="[<matplotlib.lines.Line2D>]"), shown(image_png=PNG, text_plain="<Figure>")]
+    assert markdown(tmp_path, made, **options) == ('![A *caption*](cell-0.png){#fig-x fig-alt="With \\"quotes\\""}')
+    assert (tmp_path / "cell-0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_several_pictures_are_parts_of_the_labelled_figure(tmp_path):
+    made = [shown(**{"image_svg+xml": SVG}), shown(**{"image_svg+xml": SVG.replace("4", "3")})]
+    text = markdown(tmp_path, made, echo=False, label="fig-x", fig_cap="All", fig_subcap=["One", "Two"], layout_ncol=2)
+    assert text.startswith(':::::: {#fig-x layout-ncol="2"}\n\n![One](cell-0.svg){#fig-x-1}\n\n![Two]')
+    assert text.endswith("All\n\n::::::")
+
+
+def test_a_labelled_table_is_a_float(tmp_path):
+    text = markdown(tmp_path, [shown(text_html="<table>")], echo=False, label="tbl-x", tbl_cap="C")
+    assert text == ":::::: {#tbl-x}\n\n```{=html}\n<table>\n```\n\nC\n\n::::::"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"text/plain": "'a*b_c'"}, r"a\*b\_c"),
+        ({"text/plain": '"it\'s [x](y) @z <b> $1$"'}, r"it's \[x\]\(y\) \@z \<b\> \$1\$"),
+        ({"text/plain": "0.25"}, "0.25"),
+        ({"text/plain": "-3"}, r"\-3"),
+        ({"text/markdown": "**raw** @fig-x", "text/plain": "M"}, "**raw** @fig-x"),
+        ({"text/html": "<b>x</b>", "text/plain": "H"}, "`<b>x</b>`{=html}"),
+    ],
+)
+def test_inline_values_are_escaped_unless_they_are_markup(data, text):
+    assert outputs.inline([Output(output_type="execute_result", data=data)]) == text
+
+
+def test_one_kernel_in_a_copy_with_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("ONLY_HERE", raising=False)
+    body = (
+        "```{python}\n#| include: false\nimport os, pathlib, sys\npathlib.Path('made.svg').write_text('''"
+        + SVG
+        + "''')\n"
+        "n = 1\n```\n\n`{python} os.environ['ONLY_HERE']` `{python} n` `{python} sys.executable`\n\n"
+        "```{python}\n#| error: true\nn += 1; raise ValueError('kept')\n```\n\n`{python} n`\n\n![made](made.svg)"
+    )
+    folder = project(tmp_path / "p", body)
+    render(folder, tmp_path / "deep" / "out.html", renderer="builtin", env={"ONLY_HERE": "seen"})
+    page = (tmp_path / "deep" / "out.html").read_text(encoding="utf-8")
+    import sys
+
+    assert f"<p>seen 1 {sys.executable}</p>" in page
+    assert "ValueError: kept" in page
+    assert "<p>2</p>" in page
+    assert sorted(path.name for path in folder.iterdir()) == ["_quarto.yml", "dot.svg", "index.qmd", "refs.bib"]
+
+
+# Real Quarto
+
+ANSWERS = """#!/bin/sh
+if [ "$1" = --version ]; then echo 1.9.38; exit; fi
+"""
+
+
+def stub(tmp_path: Path, script: str, monkeypatch) -> Path:
+    """A `quarto` that is the only one to be found."""
+    (tmp_path / "bin").mkdir()
+    path = tmp_path / "bin" / "quarto"
+    path.write_text(script)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("QUARTO_PATH", str(path))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr("plateaus.render.quarto.shutil.which", lambda *_, **__: None)
+    return path
 
 
 def test_quarto_is_called_in_a_copy_with_the_metadata(tmp_path, monkeypatch):
-    script = 'if [ "$1" = --version ]; then echo 1.9.38; else echo "$PWD" > "$SEEN"; echo "$@" >> "$SEEN"; echo "<p>made</p>" > page.html; fi\n'
-    stub(tmp_path / "bin", script, monkeypatch)
+    script = """
+pwd > "$SEEN"; for one in "$@"; do echo "$one" >> "$SEEN"; done
+echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" > page.html
+"""
+    stub(tmp_path, ANSWERS + script, monkeypatch)
     seen = tmp_path / "seen"
-    made = render(project(tmp_path / "p"), tmp_path / "out.html", env={"SEEN": str(seen)}, metadata={"title": "T t"})
+    folder = project(tmp_path / "p", "Text `{python} 1`", "title: Old\nauthor: A")
+    metadata = {"title": "Plateaus: where, & how", "plain": "some words"}
+    made = render(folder, tmp_path / "out.html", env={"SEEN": str(seen)}, metadata=metadata)
     assert made == "Quarto 1.9.38"
     assert (tmp_path / "out.html").read_text() == "<p>made</p>\n"
-    where, arguments = seen.read_text().splitlines()
-    assert where != str(tmp_path / "p")
-    assert arguments == "render index.qmd --to html --output page.html -M title:T t -M rendered-by:Quarto 1.9.38"
+    where, *arguments, python = seen.read_text().splitlines()
+    assert where != str(folder)
+    assert arguments == [
+        *["render", "index.qmd", "--to", "html", "--output", "page.html"],
+        *["-M", "plain:some words", "-M", "rendered-by:Quarto 1.9.38"],
+    ]
+    import sys
+
+    assert python == sys.executable
+    # The title would be read as a mapping in -M; in the front matter it is what it is.
+    _, front, text = (tmp_path / "seen.qmd").read_text().split("---\n", 2)
+    assert yaml.safe_load(front) == {"author": "A", **metadata, "rendered-by": "Quarto 1.9.38"}
+    assert text == "\nText `{python} 1`\n"
+    assert "title: Old" in (folder / "index.qmd").read_text()
 
 
-def test_a_quarto_that_fails_is_one_line(tmp_path, monkeypatch):
-    stub(
-        tmp_path / "bin",
-        'if [ "$1" = --version ]; then echo 1.9.38; else echo "ERROR: no kernel" >&2; exit 3; fi\n',
-        monkeypatch,
-    )
-    with pytest.raises(RenderError, match="quarto render failed: ERROR: no kernel"):
-        render(project(tmp_path / "p"), tmp_path / "out.html")
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ('echo "ERROR: no kernel" >&2; exit 3', "quarto render failed: ERROR: no kernel"),
+        ("exit 0", "quarto render failed: it said nothing"),
+        (
+            'echo x > page.html; echo "WARNING (f.lua:1) Unable to resolve crossref @fig-gone" >&2',
+            "the page refers to @fig-gone, which is nowhere defined",
+        ),
+    ],
+)
+def test_a_quarto_that_fails_is_one_line(script, message, tmp_path, monkeypatch):
+    stub(tmp_path, ANSWERS + script + "\n", monkeypatch)
+    with pytest.raises(RenderError) as error:
+        render(project(tmp_path / "p", "Text"), tmp_path / "out.html")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out.html").exists()
 
 
 def test_a_quarto_that_does_not_run_counts_as_none(tmp_path, monkeypatch):
-    stub(tmp_path / "bin", "exit 1\n", monkeypatch)
+    stub(tmp_path, "#!/bin/sh\necho 'the download failed'; exit 1\n", monkeypatch)
     assert find_quarto() is None
     with pytest.raises(InputError, match="no working quarto"):
-        render(project(tmp_path / "p"), tmp_path / "out.html", renderer="quarto")
-
-
-def test_cells_are_told_from_other_fenced_code():
-    parts = reading.split(
-        "a\n\n```python\nx = `{python} 1`\n```\n\n```{python}\n#| label: c\ny\n```\nb `{python} 2` c\n"
-    )
-    assert [type(part).__name__ for part in parts if not isinstance(part, str)] == ["Cell", "Inline"]
-    assert parts[-2] == reading.Inline("2")
+        render(project(tmp_path / "p", "Text"), tmp_path / "out.html", renderer="quarto")
+    assert render(project(tmp_path / "q", "Text"), tmp_path / "out.html").startswith("the built-in renderer")

@@ -11,9 +11,11 @@ from typing import Literal
 from plateaus.errors import InputError
 from plateaus.render.error import RenderError
 from plateaus.render.quarto import find_quarto, render_with_quarto
-from plateaus.tables import atomic_path
 
 __all__ = ["RenderError", "find_quarto", "render"]
+
+LEFT = (".quarto", ".jupyter_cache", "_site", "_freeze", "index.html", "index_files")
+"""What earlier renderings leave in a project's folder."""
 
 
 def render(
@@ -31,7 +33,7 @@ def render(
         output: The page, written whole or not at all.
         renderer: ``quarto``, ``builtin``, or ``auto``: Quarto where there is one.
         env: Added to the environment of the cells.
-        metadata: Document metadata, as `quarto render -M` takes it; `rendered-by` is added.
+        metadata: Document metadata, above that of the document; `rendered-by`, what made the page, is added.
 
     Returns:
         What made the page, with its version.
@@ -40,12 +42,16 @@ def render(
         InputError: Quarto is asked for and not there.
         RenderError: a cell failed, or a cross-reference leads nowhere.
     """
+    from plateaus.tables import atomic_path  # brings pyarrow
+
+    if not (project / "index.qmd").is_file():
+        raise InputError(f"{project} is no Quarto project: it has no index.qmd")
     quarto = find_quarto() if renderer != "builtin" else None
     if renderer == "quarto" and quarto is None:
         raise InputError("no working quarto was found on PATH: install Quarto, or use report.renderer auto or builtin")
     with tempfile.TemporaryDirectory(prefix="plateaus-render-") as temporary:
         copy = Path(temporary) / "project"
-        shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".quarto", "_site", "index.html"))
+        shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*LEFT))
         if quarto is not None:
             name = f"Quarto {quarto.version}"
             page = render_with_quarto(quarto, copy, env or {}, {**(metadata or {}), "rendered-by": name})

@@ -1,4 +1,4 @@
-"""The built-in renderer: cells by nbclient, the page by pandoc with a filter for what Quarto adds to Markdown."""
+"""The built-in renderer: cells by nbclient, the page by pandoc with filters for what Quarto adds to Markdown."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from plateaus.render import cells, source
+from plateaus.render import cells, page_options, source
 from plateaus.render.error import RenderError
 
 HERE = Path(__file__).parent
-READER = "markdown+emoji-tex_math_single_backslash"
+READER = "markdown"
 PANDOC_SECONDS = 300
-SHOWN = ("title", "subtitle", "author", "date", "abstract", "lang")
+# In this order: what is hidden has no number, tabs and callouts take their headings, and only then is anything counted.
+FILTERS = ("blocks.lua", "floats.lua", "references.lua", "layout.lua")
+UNRESOLVED, TWICE = "unresolved reference ", "duplicate id "
 
 
 def pandoc() -> str:
@@ -37,53 +38,42 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
     Raises:
         RenderError: a cell failed, pandoc did, or a cross-reference leads nowhere.
     """
-    options, text = source.read_options(project)
-    options |= metadata
-    execute = options.get("execute") or {}
-    defaults = {**execute, **{key: options[key] for key in ("code-fold", "code-summary") if key in options}}
-    text = cells.run(source.split(source.shortcodes(text, options)), project, env, defaults)
+    options, parts = source.read(project, metadata)
+    text = cells.run(parts, project, env, options)
     (project / "page.md").write_text(text, encoding="utf-8")
-    shown = {key: options[key] for key in SHOWN if key in options}
-    shown |= {"toc-title": options.get("toc-title", "Contents"), "link-citations": True}
     # As files to include, since metadata is read as Markdown, which would set quotation marks in a script.
     for tag, suffix in (("style", "css"), ("script", "js")):
         content = (HERE / f"page.{suffix}").read_text(encoding="utf-8")
         (project / f"page-{tag}.html").write_text(f"<{tag}>\n{content}</{tag}>\n", encoding="utf-8")
+    shown = page_options.shown(options)
     (project / "metadata.json").write_text(json.dumps(shown), encoding="utf-8")
     command = [
         pandoc(), "page.md", "--from", READER, "--to", "html5", "--standalone", "--output", "page.html",
         "--template", str(HERE / "page.html"), "--metadata-file", "metadata.json",
-        "--lua-filter", str(HERE / "quarto.lua"), "--embed-resources", "--section-divs", "--wrap", "none",
+        "--embed-resources", "--section-divs", "--wrap", "none",
         "--include-in-header", "page-style.html", "--include-after-body", "page-script.html",
     ]  # fmt: skip
-    command += _flags(options)
+    for name in FILTERS:  # before citeproc, which would take @fig-... for a citation
+        command += ["--lua-filter", str(HERE / name)]
+    command += page_options.flags(options)
     try:
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=PANDOC_SECONDS)
+        done = subprocess.run(
+            command, cwd=project, capture_output=True, text=True, encoding="utf-8", check=False, timeout=PANDOC_SECONDS
+        )
     except subprocess.TimeoutExpired:
         raise RenderError(f"pandoc did not make the page within {PANDOC_SECONDS} seconds") from None
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    unresolved = [line.split("unresolved reference ", 1)[1] for line in lines if "unresolved reference " in line]
-    if unresolved:
-        raise RenderError(
-            f"the page refers to {', '.join(sorted(set(unresolved)))}, which is nowhere defined: correct it"
-        )
-    wrong = [line for line in lines if "Could not fetch" in line or "citeproc: citation" in line.lower()]
-    if done.returncode != 0 or wrong:
-        raise RenderError(f"pandoc could not make the page: {(wrong or lines or ['it said nothing'])[-1]}")
+    _check(done.returncode, [line.strip() for line in done.stderr.splitlines() if line.strip()])
     return project / "page.html"
 
 
-def _flags(options: Mapping[str, Any]) -> list[str]:
-    flags = []
-    if options.get("bibliography"):
-        flags += ["--citeproc", "--bibliography", str(options["bibliography"])]
-    if options.get("toc"):
-        flags += ["--toc", "--toc-depth", str(options.get("toc-depth", 3))]
-    if options.get("number-sections"):
-        flags.append("--number-sections")
-    if options.get("html-math-method") == "mathml":
-        flags.append("--mathml")
-    css = options.get("css") or []
-    for path in [css] if isinstance(css, str) else css:
-        flags += ["--css", str(path)]
-    return flags
+def _check(status: int, said: list[str]) -> None:
+    """Raise for what makes a page that is not whole, also where pandoc only warns."""
+    twice = next((line.split(TWICE, 1)[1] for line in said if TWICE in line), None)
+    if twice:
+        raise RenderError(f"the page gives the id {twice} twice: change one of them")
+    unresolved = {line.split(UNRESOLVED, 1)[1] for line in said if UNRESOLVED in line}
+    if unresolved:
+        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is nowhere defined: correct it")
+    wrong = [line for line in said if "Could not fetch" in line or "citeproc: citation" in line.lower()]
+    if status != 0 or wrong:
+        raise RenderError(f"pandoc could not make the page: {(wrong or said or ['it said nothing'])[-1]}")

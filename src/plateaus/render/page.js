@@ -1,90 +1,139 @@
-// Tabs (the WAI-ARIA pattern, with groups that switch together) and the current section in the table of contents.
+// Tabs (the WAI-ARIA pattern, with groups that switch together), boxes that scroll, and the table of contents.
 (() => {
   "use strict";
-  const sets = [...document.querySelectorAll(".tabset")];
 
-  function select(set, index, focus) {
+  // Tabs: without this script all panels are shown, each under its title.
+
+  const sets = [...document.querySelectorAll(".tabset")].map((element) => {
+    const panels = [...element.children].filter((child) => child.classList.contains("tab-panel"));
+    return { element, panels, tabs: [], group: element.dataset.group };
+  }).filter((set) => set.panels.length);
+
+  function select(set, index) {
     set.tabs.forEach((tab, i) => {
       tab.setAttribute("aria-selected", String(i === index));
       tab.tabIndex = i === index ? 0 : -1;
       set.panels[i].hidden = i !== index;
     });
-    if (focus) set.tabs[index].focus();
   }
 
-  function choose(chosen, index, focus) {
+  function choose(chosen, index) {
     const name = chosen.tabs[index].textContent;
     const top = chosen.element.getBoundingClientRect().top;
-    for (const set of made) {
-      const same = set === chosen ? index
-        : chosen.group && set.group === chosen.group ? set.tabs.findIndex((tab) => tab.textContent === name) : -1;
-      if (same >= 0) select(set, same, focus && set === chosen);
+    for (const set of sets) {
+      const grouped = chosen.group && set.group === chosen.group;
+      const same = set === chosen ? index : grouped ? set.tabs.findIndex((tab) => tab.textContent === name) : -1;
+      if (same >= 0) select(set, same);
     }
     // What was switched above the reader must not move what is being read.
     window.scrollBy({ top: chosen.element.getBoundingClientRect().top - top, behavior: "instant" });
+    markScrollers();
   }
 
-  const made = sets.map((element) => {
-    const panels = [...element.children].filter((child) => child.classList.contains("tab-panel"));
+  for (const set of sets) {
     const list = document.createElement("div");
     list.className = "tab-list";
     list.setAttribute("role", "tablist");
-    const set = { element, panels, group: element.dataset.group || element.getAttribute("group"), tabs: [] };
-    panels.forEach((panel, index) => {
-      const title = panel.querySelector(".tab-title");
+    set.panels.forEach((panel, index) => {
       const tab = document.createElement("button");
       tab.type = "button";
       tab.id = `${panel.id}-tab`;
-      tab.textContent = title.textContent.trim();
+      tab.innerHTML = panel.querySelector(".tab-title").innerHTML.trim();
       tab.setAttribute("role", "tab");
       tab.setAttribute("aria-controls", panel.id);
       panel.setAttribute("role", "tabpanel");
       panel.setAttribute("aria-labelledby", tab.id);
       panel.tabIndex = 0;
-      tab.addEventListener("click", () => choose(set, index, true));
+      tab.addEventListener("click", () => choose(set, index));
       tab.addEventListener("keydown", (event) => {
         const last = set.tabs.length - 1;
-        const to = { ArrowLeft: index ? index - 1 : last, ArrowRight: index < last ? index + 1 : 0, Home: 0, End: last }[event.key];
-        if (to === undefined) return;
+        const to = {
+          ArrowLeft: index ? index - 1 : last, ArrowRight: index < last ? index + 1 : 0, Home: 0, End: last,
+        }[event.key];
+        if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
         event.preventDefault();
-        choose(set, to, true);
+        choose(set, to);
+        set.tabs[to].focus({ preventScroll: true });
       });
       list.append(tab);
       set.tabs.push(tab);
     });
-    element.prepend(list);
-    element.classList.add("ready");
-    select(set, 0, false);
-    return set;
-  });
+    set.panels[0].before(list);
+    set.element.classList.add("ready");
+    select(set, 0);
+  }
 
-  // A link to something inside a hidden panel opens that panel first.
+  // A link to something that is folded away or in a hidden panel opens that first.
   function reveal() {
     const target = window.location.hash && document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
-    const panel = target && target.closest(".tab-panel");
-    const set = panel && made.find((one) => one.panels.includes(panel));
-    if (set) {
-      choose(set, set.panels.indexOf(panel), false);
-      target.scrollIntoView();
+    if (!target) return;
+    let changed = false;
+    for (let at = target.parentElement; at; at = at.parentElement) {
+      if (at.matches("details:not([open])")) at.open = changed = true;
+      const set = at.matches(".tab-panel[hidden]") && sets.find((one) => one.panels.includes(at));
+      if (set) {
+        choose(set, set.panels.indexOf(at));
+        changed = true;
+      }
     }
+    if (changed) target.scrollIntoView();
   }
   window.addEventListener("hashchange", reveal);
-  reveal();
-
-  const narrow = window.matchMedia("(max-width: 75.99rem)");
-  const contents = document.querySelector("#toc details");
-  if (contents && narrow.matches) contents.open = false;
-  const links = new Map([...document.querySelectorAll("#toc a")].map((link) => [link.hash.slice(1), link]));
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      links.forEach((link) => link.removeAttribute("aria-current"));
-      const link = links.get(entry.target.id);
-      if (link) link.setAttribute("aria-current", "true");
-    }
-  }, { rootMargin: "0px 0px -75% 0px" });
-  links.forEach((_, id) => {
-    const section = document.getElementById(id);
-    if (section) watcher.observe(section);
+  // The hash does not change when the same link is followed twice.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    if (link && link.hash === window.location.hash) reveal();
   });
+
+  // A box that scrolls can be reached and scrolled by keyboard.
+  function markScrollers() {
+    for (const box of document.querySelectorAll(".table-box, pre, math[display='block']")) {
+      if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
+      else box.removeAttribute("tabindex");
+    }
+  }
+  window.addEventListener("resize", markScrollers);
+
+  // The table of contents: folded on narrow screens, with the current section marked.
+  const contents = document.querySelector("#toc details");
+  const narrow = window.matchMedia("(max-width: 71.99rem)");
+  const fold = () => { if (contents) contents.open = !narrow.matches; };
+  narrow.addEventListener("change", fold);
+  fold();
+  if (contents) {
+    contents.addEventListener("click", (event) => {
+      if (narrow.matches && event.target.closest("a")) contents.open = false;
+    });
+  }
+
+  const links = [...document.querySelectorAll("#toc a")];
+  const targets = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
+  let current = null;
+  let waiting = false;
+  function mark() {
+    waiting = false;
+    const line = window.innerHeight / 4;
+    const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2;
+    let found = -1;
+    targets.forEach((target, i) => {
+      if (target && (target.getBoundingClientRect().top <= line || (atEnd && i === links.length - 1))) found = i;
+    });
+    if (links[found] === current) return;
+    if (current) current.removeAttribute("aria-current");
+    current = links[found] || null;
+    if (!current) return;
+    current.setAttribute("aria-current", "true");
+    const nav = document.getElementById("toc");
+    const { top, bottom } = current.getBoundingClientRect();
+    if (!narrow.matches && (top < 0 || bottom > nav.clientHeight)) nav.scrollTop += top - nav.clientHeight / 2;
+  }
+  window.addEventListener("scroll", () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(mark);
+  }, { passive: true });
+
+  mark();
+  markScrollers();
+  reveal();
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from plateaus.render.error import RenderError
+from plateaus.render.source import FRONT_MATTER
+
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+UNRESOLVED = re.compile(r"Unable to resolve crossref (@[\w-]+)")
 
 
 class Quarto(NamedTuple):
@@ -42,14 +49,43 @@ def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], me
     Raises:
         RenderError: with the last line that says what went wrong.
     """
+    _set_front_matter(project / "index.qmd", metadata)
+    # --output takes a bare file name; the page lands in the project or in its output folder.
     command = [quarto.path, "render", "index.qmd", "--to", "html", "--output", "page.html"]
     for name, value in metadata.items():
-        command += ["-M", f"{name}:{value}"]
+        if _plain(value):
+            command += ["-M", f"{name}:{value}"]
     environment = {**os.environ, **env, "QUARTO_PYTHON": sys.executable}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    said = [line.strip() for line in ANSI.sub("", done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
     page = next((path for path in (project / "page.html", project / "_site" / "page.html") if path.is_file()), None)
     if done.returncode != 0 or page is None:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        telling = [line for line in lines if "Error" in line or "ERROR" in line] or lines or ["it said nothing"]
+        telling = [line for line in said if "error" in line.lower()] or said or ["it said nothing"]
         raise RenderError(f"quarto render failed: {telling[-1]}")
+    unresolved = {found[1] for line in said if (found := UNRESOLVED.search(line))}
+    if unresolved:
+        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is nowhere defined: correct it")
     return page
+
+
+def _plain(value: str) -> bool:
+    """Whether YAML reads the value as itself; in `-M title:A title: with a colon` it reads a mapping."""
+    try:
+        return bool(yaml.safe_load(value) == value)
+    except yaml.YAMLError:
+        return False
+
+
+def _set_front_matter(index: Path, metadata: Mapping[str, str]) -> None:
+    """Write the metadata into the document, which any value survives; `index` is in a copy of the project."""
+    text = index.read_text(encoding="utf-8")
+    front = FRONT_MATTER.match(text)
+    try:
+        options = (yaml.safe_load(front[1]) if front else None) or {}
+    except yaml.YAMLError:
+        return  # Quarto says what is wrong with it
+    if isinstance(options, dict):
+        written = yaml.safe_dump({**options, **metadata}, sort_keys=False, allow_unicode=True)
+        index.write_text(f"---\n{written}---\n{text[front.end() :] if front else text}", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,90 +11,194 @@ import yaml
 
 from plateaus.render.error import RenderError
 
-FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
-INCLUDE = re.compile(r"^\{\{<\s*include\s+(\S+)\s*>\}\}\s*$", re.MULTILINE)
-META = re.compile(r"\{\{<\s*meta\s+(\S+?)\s*>\}\}")
-PAGEBREAK = re.compile(r"^\{\{<\s*pagebreak\s*>\}\}\s*$", re.MULTILINE)
-CELL = re.compile(r"^```\{python\}[^\n]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
-FENCE = re.compile(r"^(`{3,}|~{3,})(?!\{python\}).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
-INLINE = re.compile(r"`\{python\}\s+([^`]+)`")
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+INCLUDE = re.compile(r"^\s*\{\{<\s*include\s+[\"']?([^\"'>]+?)[\"']?\s*>\}\}\s*$")
+SHORTCODE = re.compile(r"\{\{\{<(.*?)>\}\}\}|\{\{<\s*meta\s+(\S+?)\s*>\}\}")
+PAGEBREAK = re.compile(r"^\s*\{\{<\s*pagebreak\s*>\}\}\s*$")
+FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^`]*?)\s*$")
+CELL = re.compile(r"^\{python(?:[ ,][^}]*)?\}$")
+# As Quarto finds them: on one line, after anything but another backtick.
+INLINE = re.compile(r"(?<!`)`\{python\}[ \t]([^`\n]+)`")
+DEEPEST = 20
+
+
+class Line(NamedTuple):
+    """A line of the document and where it came from."""
+
+    text: str
+    file: str
+    number: int
 
 
 class Cell(NamedTuple):
-    """A Python cell: its code without option lines, and its options."""
+    """A Python cell: its code without option lines, its options, and the line that opens it."""
 
     code: str
     options: dict[str, Any]
+    where: Line
 
 
 class Inline(NamedTuple):
-    """An inline expression."""
+    """An inline expression and the line that it is on."""
 
     expression: str
+    where: Line
 
 
 Part = str | Cell | Inline
 
 
-def read_options(project: Path) -> tuple[dict[str, Any], str]:
-    """The merged options of `_quarto.yml` and the front matter, and the document with its includes."""
-    options: dict[str, Any] = {}
-    text = (project / "index.qmd").read_text(encoding="utf-8")
+def read(project: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[Part]]:
+    """The merged options of `_quarto.yml`, the front matter and `metadata`, and the parts of the document."""
+    index = project / "index.qmd"
+    text = read_text(index, index)
     front = FRONT_MATTER.match(text)
-    sources = [(project / "_quarto.yml").read_text(encoding="utf-8")] if (project / "_quarto.yml").is_file() else []
-    sources += [front[1]] if front else []
-    for source in sources:
-        loaded = yaml.safe_load(source) or {}
-        html = (loaded.pop("format", None) or {}).get("html") or {}
-        options |= {**loaded, **(html if isinstance(html, dict) else {})}
-    return options, include(text[front.end() :] if front else text, project, project / "index.qmd")
+    options: dict[str, Any] = {}
+    config = project / "_quarto.yml"
+    if config.is_file():
+        options = flat(config.name, read_text(config, config))
+    if front:
+        options = merge(options, flat(index.name, front[1]))
+    options = {**options, **metadata}
+    lines = include(text, index, project, front[0].count("\n") if front else 0)
+    return options, split(shortcodes(lines, options))
 
 
-def include(text: str, folder: Path, source: Path, depth: int = 0) -> str:
-    """The text with every included file in the place of its shortcode; paths are relative to the including file."""
-
-    def read(match: re.Match[str]) -> str:
-        path = folder / match[1]
-        if depth > 20 or not path.is_file():
-            raise RenderError(f"{source.name}: the included file {match[1]} does not exist: correct its path")
-        return include(path.read_text(encoding="utf-8"), path.parent, path, depth + 1)
-
-    return INCLUDE.sub(read, text)
-
-
-def shortcodes(text: str, metadata: Mapping[str, Any]) -> str:
-    """The text with `meta` and `pagebreak` shortcodes replaced."""
-    text = META.sub(lambda match: str(metadata.get(match[1], f"?meta:{match[1]}")), text)
-    return PAGEBREAK.sub('\n```{=html}\n<div class="pagebreak"></div>\n```\n', text)
+def flat(name: str, text: str) -> dict[str, Any]:
+    """One source of options, with those of `format: html:` in their place."""
+    try:
+        options = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise RenderError(f"{name} is not YAML: {str(error).splitlines()[-1].strip()}") from None
+    if not isinstance(options, dict):
+        raise RenderError(f"{name}: options must be a mapping of names to values")
+    formats = options.pop("format", None)
+    html = formats.get("html") if isinstance(formats, dict) else None
+    return merge(options, html) if isinstance(html, dict) else options
 
 
-def split(text: str) -> list[Part]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `over` adds: mappings are merged, lists joined, anything else replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        known = merged.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            value = merge(known, value)
+        elif isinstance(known, list) and isinstance(value, list):
+            value = known + [one for one in value if one not in known]
+        merged[key] = value
+    return merged
+
+
+def read_text(path: Path, source: Path) -> str:
+    """The text of a file that `source` asks for."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise RenderError(f"{source.name}: {path.name} does not exist or is not UTF-8 text") from None
+
+
+def include(text: str, path: Path, project: Path, skip: int = 0, depth: int = 0) -> list[Line]:
+    """The lines of a document, each include replaced by that file's lines.
+
+    Args:
+        text: The document.
+        path: Where it is; included paths are relative to it, or to the project when they begin with a slash.
+        project: The project folder.
+        skip: Lines of front matter.
+        depth: How many files include this one.
+    """
+    name = path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name
+    lines: list[Line] = []
+    for number, line in enumerate(text.splitlines(keepends=True)[skip:], start=skip + 1):
+        match = INCLUDE.match(line)
+        if match is None:
+            lines.append(Line(line, name, number))
+            continue
+        included = project / match[1][1:] if match[1].startswith("/") else path.parent / match[1]
+        if not included.is_file():
+            raise RenderError(f"{name}, line {number}: the included file {match[1]} does not exist: correct its path")
+        if depth >= DEEPEST:
+            raise RenderError(f"{name}, line {number}: {match[1]} is included within itself: take one include out")
+        content = read_text(included, path)
+        front = FRONT_MATTER.match(content)
+        lines += include(content, included, project, front[0].count("\n") if front else 0, depth + 1)
+        if lines and not lines[-1].text.endswith("\n"):
+            lines[-1] = lines[-1]._replace(text=lines[-1].text + "\n")
+    return lines
+
+
+def shortcodes(lines: Sequence[Line], options: Mapping[str, Any]) -> list[Line]:
+    """The lines with `meta` and `pagebreak` shortcodes replaced, and escaped ones as they are meant to be shown."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return f"{{{{<{match[1]}>}}}}"
+        value: Any = options
+        for key in match[2].split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return f"?meta:{match[2]}" if value is None else str(value)
+
+    replaced = []
+    for line in lines:
+        text = SHORTCODE.sub(replace, line.text)
+        if PAGEBREAK.match(text):
+            text = '\n<div class="pagebreak"></div>\n\n'
+        replaced.append(line._replace(text=text))
+    return replaced
+
+
+def split(lines: Sequence[Line]) -> list[Part]:
     """The document as Markdown, cells and inline expressions, in order; other fenced code is left alone."""
     parts: list[Part] = []
-    position = 0
-    while position < len(text):
-        found = [match for match in (CELL.search(text, position), FENCE.search(text, position)) if match]
-        first = min(found, key=lambda match: match.start(), default=None)
-        end = first.start() if first else len(text)
-        parts += _inline(text[position:end])
-        if first is None:
-            break
-        parts.append(_cell(first[1]) if first.re is CELL else first[0])
-        position = first.end()
+    rest = iter(lines)
+    for line in rest:
+        fence = FENCE.match(line.text)
+        if fence is None:
+            parts += _inline(line)
+            continue
+        body = list(_fenced(rest, fence[1]))
+        if CELL.match(fence[2]):
+            parts.append(_cell([one.text for one in body[:-1]], line))
+        elif fence[2].startswith("{{"):
+            parts.append(_shown_cell(line.text, [one.text for one in body]))
+        else:
+            parts.append("".join([line.text, *(one.text for one in body)]))
     return parts
 
 
-def _inline(text: str) -> list[Part]:
-    parts: list[Part] = []
+def _fenced(lines: Iterator[Line], opening: str) -> Iterator[Line]:
+    """The lines up to and with the one that closes a fence."""
+    closing = re.compile(rf"^\s*{re.escape(opening[0])}{{{len(opening)},}}\s*$")
+    for line in lines:
+        yield line
+        if closing.match(line.text):
+            return
+
+
+def _shown_cell(opening: str, body: Sequence[str]) -> str:
+    """A cell with doubled braces, which is shown with its fence instead of run."""
+    text = "".join([opening.replace("{{", "{").replace("}}", "}"), *body])
+    around = "`" * (2 + opening.count("`"))
+    return f"{around}\n{text.rstrip()}\n{around}\n"
+
+
+def _inline(line: Line) -> Iterator[Part]:
     position = 0
-    for match in INLINE.finditer(text):
-        parts += [text[position : match.start()], Inline(match[1].strip())]
+    for match in INLINE.finditer(line.text):
+        yield line.text[position : match.start()]
+        yield Inline(match[1].strip(), line)
         position = match.end()
-    return [*parts, text[position:]]
+    yield line.text[position:]
 
 
-def _cell(body: str) -> Cell:
-    lines = body.splitlines()
-    count = next((number for number, line in enumerate(lines) if not line.startswith("#|")), len(lines))
-    options = yaml.safe_load("\n".join(line[2:].lstrip() for line in lines[:count])) or {}
-    return Cell("\n".join(lines[count:]).strip("\n"), options)
+def _cell(body: Sequence[str], where: Line) -> Cell:
+    count = next((number for number, line in enumerate(body) if not re.match(r"#\s*\|", line)), len(body))
+    text = "".join(re.sub(r"^#\s*\| ?", "", line) for line in body[:count])
+    try:
+        options = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        options = None
+    if not isinstance(options, dict):
+        raise RenderError(f"{where.file}, line {where.number}: the cell's options (#|) are not YAML: correct them")
+    return Cell("".join(body[count:]).strip("\n"), options, where)

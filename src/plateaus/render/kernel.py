@@ -1,0 +1,81 @@
+"""The kernel that a page's cells and inline expressions run in."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plateaus.render.error import RenderError
+from plateaus.render.source import Cell, Inline
+
+CELL_SECONDS = 1200
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class Kernel:
+    """One running kernel; what it runs shares its variables."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def cell(self, cell: Cell, *, may_fail: bool = False) -> list[Any]:
+        """Run a cell and return its outputs."""
+        label = cell.options.get("label")
+        what = f"cell {label}" if label else "cell"
+        return self._run(cell.code, f"{cell.where.file}: the {what} in line {cell.where.number}", may_fail)
+
+    def inline(self, inline: Inline) -> list[Any]:
+        """Run an inline expression and return its outputs: one display of its value."""
+        where = f"{inline.where.file}: the expression `{inline.expression}` in line {inline.where.number}"
+        # The line breaks let an expression end in a comment; the parentheses make it an expression.
+        return self._run(f"(\n{inline.expression}\n)", where, False)
+
+    def _run(self, code: str, where: str, may_fail: bool) -> list[Any]:
+        import nbformat
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+        cell = nbformat.v4.new_code_cell(code, metadata={"tags": ["raises-exception"]} if may_fail else {})
+        self.client.nb.cells.append(cell)
+        try:
+            self.client.execute_cell(cell, len(self.client.nb.cells) - 1)
+        except CellExecutionError as error:
+            raise RenderError(f"{where} failed: {error.ename}: {_last_line(error.evalue)}") from None
+        except CellTimeoutError:
+            raise RenderError(f"{where} ran for more than {CELL_SECONDS // 60} minutes") from None
+        except DeadKernelError:
+            raise RenderError(f"{where} ended its Python process (out of memory?)") from None
+        return list(cell.outputs)
+
+
+@contextmanager
+def running(folder: Path, env: Mapping[str, str]) -> Iterator[Kernel]:
+    """A kernel of this interpreter in `folder`, with `env` added to its environment."""
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    class ThisInterpreter(KernelSpecManager):  # type: ignore[misc, unused-ignore]
+        """An installed kernel called python3 may be of another environment, without this package."""
+
+        def get_kernel_spec(self, kernel_name: str) -> Any:
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            # Twice the pixels, shown at half the size, as Quarto draws figures for HTML.
+            command += ["--InlineBackend.figure_formats=retina", "--log-level=40"]
+            return KernelSpec(argv=command, display_name="Python", language="python")
+
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisInterpreter())
+    client = NotebookClient(nbformat.v4.new_notebook(), km=manager, timeout=CELL_SECONDS, record_timing=False)
+    environment = {**os.environ, **env, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    with client.setup_kernel(env=environment, cwd=str(folder), cleanup_kc=True):
+        yield Kernel(client)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in ANSI.sub("", text).splitlines() if line.strip()]
+    return lines[-1] if lines else ""
