@@ -10,6 +10,7 @@ import pytest
 from plateaus.quiet import OFFLINE
 
 os.environ.update(OFFLINE)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must not take two threads each
 ROOT = Path(__file__).parents[1]
 
 

@@ -137,20 +137,48 @@ class Linearisation(NamedTuple):
 
 
 class Gram(NamedTuple):
-    """The matrices of the quadratic form, (d_mlp, d_mlp) each; those of the gate are None in plain MLPs."""
+    """What of the quadratic form belongs to the layer and not to the input; the gate's are None in plain MLPs.
+
+    Attributes:
+        in_in: (d_mlp, d_mlp).
+        in_gate: Likewise, between input and gate.
+        gate_gate: Likewise.
+        folded_in: `Mlp.folded`'s input weights, (d_mlp, d_model).
+        folded_gate: Its gate weights.
+    """
 
     in_in: Tensor
     in_gate: Tensor | None
     gate_gate: Tensor | None
+    folded_in: Tensor
+    folded_gate: Tensor | None
+
+
+BLOCKS = 8
+"""Into how many parts the rows of a symmetric matrix are cut, of which those above the diagonal are not computed."""
 
 
 def gram(mlp: Mlp) -> Gram:
     """(A A^T) * (W_out^T W_out) for each pair of input matrices: made once per layer, for all steps and pairs."""
     a, gate = mlp.folded()
-    out = mlp.w_out.T @ mlp.w_out
+    out = mlp.w_out.T.contiguous()
     if gate is None:
-        return Gram((a @ a.T).mul_(out), None, None)
-    return Gram((a @ a.T).mul_(out), (a @ gate.T).mul_(out), (gate @ gate.T).mul_(out))
+        return Gram(_symmetric(a, out), None, None, a, None)
+    return Gram(_symmetric(a, out), (a @ gate.T).mul_(out @ out.T), _symmetric(gate, out), a, gate)
+
+
+def _symmetric(a: Tensor, out: Tensor) -> Tensor:
+    """(a a^T) * (out out^T), with each pair of blocks computed once."""
+    n = len(a)
+    whole = a.new_empty(n, n)
+    size = -(-n // BLOCKS)
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    for number, rows in enumerate(parts):
+        for columns in parts[: number + 1]:
+            block = (a[rows] @ a[columns].T).mul_(out[rows] @ out[columns].T)
+            whole[rows, columns] = block
+            whole[columns, rows] = block.T
+    return whole
 
 
 class MlpNorms(NamedTuple):
@@ -177,7 +205,7 @@ def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows) -> MlpNorms:
         x: The residual vectors that the branch reads.
     """
     at = mlp.linearise(x)
-    a, gate = mlp.folded()
+    a, gate = matrices.folded_in, matrices.folded_gate
     normalised, sigma = mlp.norm.normalise(x)
     d = x.shape[-1]
     form = _form(at.through_in, matrices.in_in, at.through_in)
