@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from base64 import urlsafe_b64encode
@@ -146,12 +145,6 @@ def check_records(expected: Mapping[Path, dict[str, object]]) -> None:
                 f"{path} was copied here without Snakemake's records and is not what this config would make: "
                 f"delete it (or all of {path.parents[3]}), or run `snakemake --forcerun extract`"
             )
-
-
-def read_card(folder: Path) -> dict[str, object]:
-    """A fetched model's card."""
-    card: dict[str, object] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    return card
 
 
 def snakemake_record(path: Path, metadata: Path = Path(".snakemake/metadata")) -> Path:
