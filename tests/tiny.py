@@ -8,11 +8,16 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    Olmo2Config,
+    OlmoConfig,
     OPTConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
 )
 
 WORDS = [
@@ -32,14 +37,16 @@ WORDS = [
 ]
 """Every one a single token of the tiny tokenizer; anything else falls apart into bytes."""
 
+GATED = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None,
+}  # fmt: skip
+
 SHAPES = {
     "gpt2": lambda vocabulary: GPT2Config(
         vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
     ),
-    "llama": lambda vocabulary: LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=5, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
-    ),
+    "llama": lambda vocabulary: LlamaConfig(vocab_size=vocabulary, **GATED),
     "opt": lambda vocabulary: OPTConfig(
         vocab_size=vocabulary, hidden_size=32, ffn_dim=64, num_hidden_layers=5, num_attention_heads=4,
         word_embed_proj_dim=32, max_position_embeddings=64, bos_token_id=0, eos_token_id=0, pad_token_id=1,
@@ -48,6 +55,14 @@ SHAPES = {
         vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=5, num_attention_heads=4,
         max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
     ),
+    "qwen2": lambda vocabulary: Qwen2Config(vocab_size=vocabulary, **GATED),
+    "qwen3": lambda vocabulary: Qwen3Config(vocab_size=vocabulary, head_dim=8, **GATED),
+    "gemma2": lambda vocabulary: Gemma2Config(
+        vocab_size=vocabulary, head_dim=8, query_pre_attn_scalar=8, attn_logit_softcapping=5.0,
+        final_logit_softcapping=3.0, **GATED,
+    ),
+    "olmo": lambda vocabulary: OlmoConfig(vocab_size=vocabulary, **GATED),
+    "olmo2": lambda vocabulary: Olmo2Config(vocab_size=vocabulary, **GATED),
 }  # fmt: skip
 
 
