@@ -14,7 +14,7 @@ from plateaus.errors import InputError
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 Config = dict[str, Any]
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "figures", "report")
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "figures", "report")
 """In the order of the DAG."""
 
 FOLLOWS = {
@@ -24,13 +24,17 @@ FOLLOWS = {
     "freeze": ("fetch", "extract"),
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline"),
+    "sharpness": ("interpolate", "freeze"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it takes."""
 
 MODEL_KEYS = ("source", "path", "like", "seed")
 """The keys of a model that say which weights it has; the others say how they are used."""
+
+RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
+"""The plateau rule, which the figures' texts apply as well."""
 
 READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in MODEL_KEYS),
@@ -52,8 +56,10 @@ READS: dict[str, tuple[str, ...]] = {
         "jacobian.probes",
     ),
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
+    "sharpness": RULE,
     "figures": (
         "interpolate.trace_layer",
+        *RULE,
         *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap")),
     ),
     "report": ("report.title", "report.renderer"),

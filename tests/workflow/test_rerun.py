@@ -36,6 +36,9 @@ EDITS: dict[str, Any] = {
     "jacobian.exact_up_to": 8,
     "jacobian.probes": 5,
     "spline.top_neurons": 2,
+    "sharpness.w_at_most": 0.2,
+    "sharpness.rest_at_least": 0.05,
+    "sharpness.departure_at_most": 0.2,
     "figures.pairs": ["house-big-large"],
     "figures.depths": [1],
     "figures.dpi": 80,
@@ -123,6 +126,7 @@ def test_touching_everything_plans_nothing(project: Project):
         ("sweep.py", ("interpolate", "freeze")),
         ("splines.py", ("spline",)),
         ("block_jacobian.py", ("jacobian",)),
+        ("sharpness.py", ("sharpness",)),
         ("trace.py", ("jacobian", "spline")),
         ("weights.py", ("fetch",)),
         ("figures/f02_logits.py", ("figures",)),
@@ -145,7 +149,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table = project.folder / "pairs.tsv"
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
-    between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline"), models)
+    between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"), models)
     assert project.planned() == {**between, "figures": 1, "report": 1}
 
 

@@ -61,7 +61,7 @@ def table(table, model="{model}", shard="{shard}"):
     return table_path(RESULTS, model, table, shard)
 
 
-BETWEEN = ("interpolate", "freeze", "jacobian", "spline")
+BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 
 def tables_of(stage):

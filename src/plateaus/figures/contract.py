@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from plateaus.results import Results
+from plateaus.sharpness import Rule
 from plateaus.tables import Table
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """The section `figures` of the config, and the interpolation layer of the single-layer figures.
+    """The section `figures` of the config, the interpolation layer of the single-layer figures, and the plateau rule.
 
     Attributes:
         pairs: Ids of the pairs shown, from left to right: plateau first, control second.
@@ -20,6 +21,7 @@ class Settings(NamedTuple):
         dpi: Resolution of the PNG files.
         colormap: Matplotlib's name of the colour map for layers.
         trace_layer: The interpolation layer of the figures that show a single one.
+        rule: When a curve is called a plateau.
     """
 
     pairs: tuple[str, ...]
@@ -27,6 +29,7 @@ class Settings(NamedTuple):
     dpi: int
     colormap: str
     trace_layer: int
+    rule: Rule = Rule()
 
 
 class Drawing(NamedTuple):

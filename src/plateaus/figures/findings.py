@@ -8,15 +8,15 @@ from plateaus import tables
 from plateaus.figures import by_layer, frozen, mechanism, panels, wording
 from plateaus.figures.by_layer import Profiles
 from plateaus.figures.contract import Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 from plateaus.tables import Table
 
 SMALL_CHANGE = 0.05
 """Widths that differ by at most this are said to hardly change."""
 
 
-def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness:
+def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness[float]:
     return panels.measured(results.curve(model, pair, interp_layer=settings.trace_layer, site="logits"))
 
 
@@ -41,7 +41,7 @@ def _frozen(results: Results, model: str, settings: Settings, names: tuple[str, 
     said = []
     for pair in settings.pairs:
         widths = {
-            name: panels.measured(frozen.curve(results, model, pair, name, settings.trace_layer)).width
+            name: panels.measured(frozen.curve(results, model, pair, name, settings.trace_layer)).w
             for name in ("none", *names)
             if name in run
         }
@@ -51,7 +51,7 @@ def _frozen(results: Results, model: str, settings: Settings, names: tuple[str, 
     return " ".join(said)
 
 
-def inside(found: Profiles, boundary: Sharpness) -> int:
+def inside(found: Profiles, boundary: Sharpness[float]) -> int:
     """In how many layers the largest value lies within the boundary of the logits' curve."""
     return sum(boundary.alpha10 <= one.peak_alpha <= boundary.alpha90 for one in found.values())
 
@@ -71,7 +71,7 @@ def peaks_in_boundary(what: str, table: Table, column: str, **filters: object) -
         for pair in settings.pairs:
             found = by_layer.profiles(results, model, table, pair, column, **filters)
             boundary = _logits(results, model, pair, settings)
-            chance = boundary.width * len(found)
+            chance = boundary.w * len(found)
             said.append(
                 f"For {panels.words(results, pair).markdown}, {what} is largest within the boundary of the logits "
                 f"(alpha {wording.number(boundary.alpha10)} to {wording.number(boundary.alpha90)}) in "

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
 from plateaus.figures import dag, page_tables, panels, player, wording, x02_tokens
-from plateaus.figures.measures import PLATEAU_DEPARTURE, PLATEAU_REST, PLATEAU_WIDTH, STRAIGHT_WIDTH
 from plateaus.results import Results, table_path
+from plateaus.sharpness import STRAIGHT_WIDTH, Rule
 
 VARIABLE = "PLATEAUS_REPORT"
 """Environment variable with the path of the JSON file that tells the cells what to show."""
@@ -48,9 +48,6 @@ class Page:
     """
 
     thresholds: ClassVar[dict[str, Text]] = {
-        "width": Text(PLATEAU_WIDTH),
-        "rest": Text(PLATEAU_REST),
-        "departure": Text(PLATEAU_DEPARTURE),
         "straight": Text(STRAIGHT_WIDTH),
         "nearly_straight": Text(narrative.NEARLY_STRAIGHT),
         "small": Text(narrative.SMALL_CHANGE),
@@ -66,7 +63,12 @@ class Page:
         self.models = self.results.models
         settings = context["settings"]
         self.settings = figures.Settings(
-            **{**settings, "pairs": tuple(settings["pairs"]), "depths": tuple(settings["depths"])}
+            **{
+                **settings,
+                "pairs": tuple(settings["pairs"]),
+                "depths": tuple(settings["depths"]),
+                "rule": Rule(*settings["rule"]),
+            }
         )
         self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
 
@@ -188,6 +190,11 @@ class Page:
     def trace_layer(self) -> int:
         """The interpolation layer of the figures that show one."""
         return self.settings.trace_layer
+
+    @property
+    def rule(self) -> Rule:
+        """When a curve is called a plateau."""
+        return self.settings.rule
 
     @property
     def steps(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from plateaus import figures as registry
 from plateaus import tables
 from plateaus.results import Results, table_path
+from plateaus.sharpness import Rule
 from plateaus.stages.runner import Job, run
 
 
@@ -19,6 +20,7 @@ def settings_of(slice_: dict[str, Any]) -> registry.Settings:
         dpi=slice_["dpi"],
         colormap=slice_["colormap"],
         trace_layer=slice_["trace_layer"],
+        rule=Rule(**{name: slice_[name] for name in Rule._fields}),
     )
 
 
