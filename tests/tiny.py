@@ -83,6 +83,22 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="!", bos_token="!")
 
 
+def save_without_layernorm(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny LN-free GPT-2 in the published format: LayerNorm's epsilon 1e12, its weights times 1e6 over a fixed
+    standard deviation, its biases as they were, so that it centres and multiplies but no longer divides by what it reads.
+    """
+    save("gpt2", folder, seed=seed)
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "ln_" in name and name.endswith("weight"):
+                parameter.mul_(1e6 / (0.5 + 2 * float(torch.rand(1, generator=generator))))
+    model.config.layer_norm_epsilon = 1e12
+    model.save_pretrained(folder)
+    return folder
+
+
 def save(kind: str, folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:
     """A random model of that kind, norms and biases randomised as well so that nothing is an identity by accident."""
     words = tokenizer()

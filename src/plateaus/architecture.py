@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from plateaus.errors import InputError
 from plateaus.mlp import Mlp
 from plateaus.norm import Norm
+from plateaus.weights import LN_FREE_EPS
 
 NORMS = ("ln1", "ln1_post", "ln2", "ln2_post")
 
@@ -81,6 +83,44 @@ def complete_norms(bridge: Any) -> None:
     for module in (norm.original_component for norm in [*norms, bridge.ln_final]):
         if getattr(module, "weight", None) is None:
             module.weight = torch.ones(int(bridge.cfg.d_model), dtype=like.dtype, device=like.device)
+
+
+HOMOGENEITY = 1e-4
+"""Largest defect of a norm that is linear but for its bias; a LayerNorm that works has about 2."""
+
+
+def homogeneity_defect(norm: Norm) -> float:
+    """Max |f(3x) - 3 f(x)| / max |f(x)| of f = norm - bias: 0 where the norm does not divide by what it reads."""
+    generator = torch.Generator().manual_seed(0)
+    x = 10 * torch.randn(8, len(norm.gain), generator=generator).to(norm.gain)
+    at_one, at_three = norm(x) - norm.bias, norm(3 * x) - norm.bias
+    return float((at_three - 3 * at_one).abs().max() / at_one.abs().max().clamp_min(1e-30))
+
+
+def prove_linear(bridge: Any, name: str) -> None:
+    """Prove that the norms of an LN-free model (an epsilon of 1e11 or more in any of them) are all linear.
+
+    Args:
+        bridge: A TransformerLens bridge.
+        name: The model, for the message.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    parts = [(f"block {n} {kind}", block, kind) for n, block in enumerate(bridge.blocks) for kind in NORMS]
+    found = [(place, getattr(part, kind)) for place, part, kind in parts if has_norm(part, kind)]
+    like = next(bridge.original_model.parameters())[..., 0].flatten()[:1]
+    norms = [(place, norm_of(part, int(bridge.cfg.d_model), like)) for place, part in found]
+    norms.append(("the final norm", norm_of(bridge.ln_final, int(bridge.cfg.d_model), like)))
+    if all(norm.eps < LN_FREE_EPS for _, norm in norms):
+        return
+    for place, norm in norms:
+        defect = homogeneity_defect(norm)
+        if not defect < HOMOGENEITY:
+            raise InputError(
+                f"{name}: {place} is not linear (homogeneity defect {defect:.2g}, at most {HOMOGENEITY:g} allowed), "
+                "though others of its norms are: this is neither a stock model nor an LN-free one; fetch it again"
+            )
 
 
 def has_norm(block: Any, name: str) -> bool:

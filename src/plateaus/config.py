@@ -30,7 +30,7 @@ FOLLOWS = {
 }
 """Stage to the stages whose outputs it takes."""
 
-MODEL_KEYS = ("source", "path", "like", "seed")
+MODEL_KEYS = ("source", "path", "like", "seed", "layernorm")
 """The keys of a model that say which weights it has; the others say how they are used."""
 
 RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
@@ -58,6 +58,7 @@ READS: dict[str, tuple[str, ...]] = {
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
     "sharpness": RULE,
     "figures": (
+        "models.*.controls",
         "interpolate.trace_layer",
         *RULE,
         *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap")),
@@ -102,6 +103,7 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
     for name, model in config["models"].items():
         _fill(model, schema["$defs"][model["source"]], schema["$defs"])
         _check_like(config, name)
+        _check_controls(config, name)
     layers, trace = config["interpolate"]["layers"], config["interpolate"]["trace_layer"]
     if layers != "all" and trace not in layers and min(layers) >= 0:
         raise InputError(
@@ -131,7 +133,22 @@ def _check_like(config: Config, name: str) -> None:
             )
         if like in seen:
             raise InputError(f"config: models.{name}.like leads back to itself: name a model with weights of its own")
+        if config["models"][like].get("layernorm") == "removed":
+            raise InputError(
+                f"config: models.{seen[-1]}.like names '{like}', whose LayerNorm was removed: with fresh weights its "
+                "norms would pass on nothing; name the stock model"
+            )
         seen.append(like)
+
+
+def _check_controls(config: Config, name: str) -> None:
+    for control in config["models"][name].get("controls", []):
+        if control not in config["models"] or control == name:
+            others = [other for other in config["models"] if other != name]
+            raise InputError(
+                f"config: models.{name}.controls names '{control}', which is not another of the models "
+                f"({', '.join(others)}){_nearest(control, others)}"
+            )
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
@@ -211,11 +228,14 @@ def leaves(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     for key, part in schema["properties"].items():
         if key == "models":
             yield "models.*.source", part["additionalProperties"]["properties"]["source"]
-            for name in ("local", "random"):
-                for leaf, definition in schema["$defs"][name]["properties"].items():
-                    if leaf not in ("source", "centre"):
-                        yield f"models.*.{leaf}", definition
-            yield "models.*.centre", schema["$defs"]["centre"]
+            # Sources share keys, so each is told once; a shared one is described under its own name.
+            found = {
+                leaf: schema["$defs"][leaf] if "$ref" in definition else definition
+                for source in schema["$defs"].values()
+                for leaf, definition in source.get("properties", {}).items()
+                if leaf != "source"
+            }
+            yield from ((f"models.*.{leaf}", definition) for leaf, definition in found.items())
         elif part.get("type") == "object":
             for name, inner in part["properties"].items():
                 yield f"{key}.{name}", inner
@@ -239,6 +259,8 @@ def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]
 def weights_of(config: Config, model: str) -> dict[str, Any]:
     """Which weights a model has, with the model it is like resolved: the fetch stage's slice of the config."""
     chosen = {key: value for key, value in config["models"][model].items() if key in MODEL_KEYS}
+    if chosen.get("layernorm") == "kept":
+        del chosen["layernorm"]  # says nothing about which weights these are
     if "like" in chosen:
         chosen["like"] = weights_of(config, chosen["like"])
     return chosen

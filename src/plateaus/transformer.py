@@ -98,7 +98,7 @@ class Transformer:
                 2 did for the post (LayerNorm models; logits do not depend on it).
 
         Raises:
-            InputError: no such folder, or the device is not there.
+            InputError: no such folder, the device is not there, or norms that should be linear are not.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -123,6 +123,7 @@ class Transformer:
                 str(folder), hf_model=model, tokenizer=tokenizer, device=str(chosen), dtype=torch.float32
             )
             architecture.complete_norms(bridge)
+            architecture.prove_linear(bridge, str(folder))
             if centre:
                 bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
         bridge.eval()

@@ -86,6 +86,43 @@ def check_safetensors(path: Path, model: str) -> None:
         )
 
 
+LN_FREE_EPS = 1e11
+"""From this epsilon on a LayerNorm no longer divides by what it reads: published LN-free checkpoints have 1e12."""
+
+
+def check_layernorm(folder: Path, removed: bool, model: str) -> None:
+    """Check that a folder's config.json has the LayerNorm that the config says, before any weight is read.
+
+    Args:
+        folder: A Hugging Face folder.
+        removed: Whether the config says `layernorm: removed`.
+        model: Id of the model, for the message.
+
+    Raises:
+        InputError: a stock model declared LN-free, or an LN-free one that is not declared so.
+    """
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = next((key for key in ("layer_norm_epsilon", "layer_norm_eps") if key in told), None)
+    eps = float(told[name]) if name is not None else None
+    if removed and (eps is None or eps < LN_FREE_EPS):
+        has = f"{name} {eps:g}" if name is not None else "no LayerNorm epsilon"
+        raise InputError(
+            f"model {model}: {folder}/config.json has {has}, so its norms do divide by what they read, but "
+            f"models.{model}.layernorm says removed: take that line out, or give an LN-free checkpoint "
+            "(such as schaeff/gpt2-large_LNFree600)"
+        )
+    if removed and str(told.get("dtype", told.get("torch_dtype"))).removeprefix("torch.") == "float16":
+        raise InputError(
+            f"model {model}: {folder} is stored in float16, in which the gains of an LN-free checkpoint (1e6 over a "
+            "standard deviation) are infinite: use the checkpoint as published, in float32"
+        )
+    if not removed and eps is not None and eps >= LN_FREE_EPS:
+        raise InputError(
+            f"model {model}: {folder}/config.json has {name} {eps:g}, which makes its LayerNorm linear: "
+            f"it is an LN-free checkpoint, so add `layernorm: removed` to models.{model}"
+        )
+
+
 def embedded_file() -> Path:
     """The GGUF file of the embedded model.
 

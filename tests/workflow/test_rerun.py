@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from plateaus import config as configuration
+from tests import tiny
 from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
 
 SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
@@ -22,6 +23,8 @@ EDITS: dict[str, Any] = {
     "models.*.like": None,
     "models.*.seed": 2,
     "models.*.centre": True,
+    "models.*.layernorm": None,
+    "models.*.controls": ["tiny-random"],
     "prompts.table": "other.tsv",
     "prompts.shards": 1,
     "interpolate.steps": 9,
@@ -76,7 +79,9 @@ def edited(leaf: str) -> dict[str, Any]:
     elif leaf == "models.*.like":
         config["models"]["second"] = {"source": "local", "path": "second-model"}
         config["models"]["tiny-random"]["like"] = "second"
-    elif leaf in ("models.*.path", "models.*.centre"):
+    elif leaf == "models.*.layernorm":
+        config["models"]["tiny-random"] = {"source": "local", "path": "second-model", "layernorm": "removed"}
+    elif leaf in ("models.*.path", "models.*.centre", "models.*.controls"):
         config["models"]["tiny"][rest[1]] = EDITS[leaf]
     elif leaf == "models.*.seed":
         config["models"]["tiny-random"]["seed"] = EDITS[leaf]
@@ -100,6 +105,8 @@ def test_every_key_has_a_reader(leaf):
 def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Project):
     if leaf == "prompts.table":
         (project.folder / "other.tsv").write_text(PAIRS.replace("The car is", "The car was"), encoding="utf-8")
+    if leaf == "models.*.layernorm":
+        tiny.save_without_layernorm(project.folder / "second-model")
     if leaf in ("models.*.path", "models.*.like"):
         shutil.copytree(project.folder / "tiny-model", project.folder / "second-model")
     project.configure(edited(leaf))

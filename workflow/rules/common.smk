@@ -48,6 +48,10 @@ def model_folder(model):
     return MODELS_FOLDER / configuration.model_key(CONFIG, model)
 
 
+def model_folders():
+    return {model: str(model_folder(model)) for model in CONFIG["models"]}
+
+
 def card(wildcards):
     return model_folder(wildcards.model) / "card.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plateaus import tables
-from plateaus.figures import by_layer, frozen, mechanism, panels, wording
+from plateaus.figures import by_layer, f07_no_layernorm, frozen, mechanism, panels, wording
 from plateaus.figures.by_layer import Profiles
 from plateaus.figures.contract import Settings
 from plateaus.results import Results
@@ -33,6 +33,22 @@ def freezing(results: Results, model: str, settings: Settings) -> str:
 
 def no_layernorm(results: Results, model: str, settings: Settings) -> str:
     """What f07_no_layernorm shows."""
+    if f07_no_layernorm.beside(model, settings):
+        said = []
+        for pair in settings.pairs:
+            widths = {
+                name: _logits(results, name, pair, settings).w for name in f07_no_layernorm.beside(model, settings)
+            }
+            own = widths.pop(model)
+            parts = [
+                f"of {own - w:+.2f} against `{name}` (w = {wording.number(own)} and {wording.number(w)})"
+                for name, w in widths.items()
+            ]
+            said.append(
+                f"For {panels.words(results, pair).markdown}, the boundary at the logits differs in width by a change "
+                f"{wording.listed(parts)}."
+            )
+        return " ".join(said)
     return _frozen(results, model, settings, ("norm_mean",))
 
 

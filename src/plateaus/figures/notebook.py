@@ -68,6 +68,7 @@ class Page:
                 "pairs": tuple(settings["pairs"]),
                 "depths": tuple(settings["depths"]),
                 "rule": Rule(*settings["rule"]),
+                "models": {model: figures.About(*told) for model, told in settings["models"].items()},
             }
         )
         self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
@@ -135,21 +136,25 @@ class Page:
         finding = narrative.FINDINGS.get(name)
         if finding:
             parts.append(f"**What this shows.** {finding(self.results, model, self.settings)}")
-        parts.append(f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::")
+        parts.append(
+            f"::: {{.files}}\n{self._files(drawing, file, model, per_model=figures.FIGURES[name].PER_MODEL)}\n:::"
+        )
         return "\n\n".join(parts) + "\n"
 
     def _file(self, name: str, model: str) -> Path:
         return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
 
-    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
+    def _files(self, drawing: figures.Drawing, file: Path, model: str, *, per_model: bool) -> str:
         links = [
             f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
         ]
-        sources = "; ".join(self._table(table, model) for table in drawing.tables)
+        sources = "; ".join(self._table(table, model, per_model=per_model) for table in drawing.tables)
         return f"Figure: {', '.join(links)}. Drawn from {sources}."
 
-    def _table(self, table: tables.Table, model: str) -> str:
+    def _table(self, table: tables.Table, model: str, *, per_model: bool) -> str:
         """Links to the shards of a table that hold the pairs of the figures."""
+        if not per_model and len(self.models) > 1:
+            return f"`{table.name}` (every model's files in `data/<model>/{table.stage}`)"
         shards = self._shards(model)
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"

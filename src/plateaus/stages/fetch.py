@@ -39,6 +39,7 @@ def fetch(job: Job) -> None:
                 job.progress(f"linking {source['path']}")
                 weights.make_local(building, Path(source["path"]))
                 name, licence = Path(source["path"]).name, "unknown"
+        weights.check_layernorm(building, source.get("layernorm") == "removed", job.model)
         card = weights.describe(building, name, source, licence)
         _move_in(building, folder, json.dumps(card, indent=2, sort_keys=True) + "\n")
     finally:
