@@ -14,7 +14,9 @@ from plateaus.errors import InputError
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 Config = dict[str, Any]
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "figures", "report")
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness",
+    "claims", "figures", "report",
+)  # fmt: skip
 """In the order of the DAG."""
 
 FOLLOWS = {
@@ -25,7 +27,8 @@ FOLLOWS = {
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
     "sharpness": ("interpolate", "freeze"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
+    "claims": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "claims"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it takes."""
@@ -57,6 +60,23 @@ READS: dict[str, tuple[str, ...]] = {
     ),
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
     "sharpness": RULE,
+    "claims": (
+        "interpolate.trace_layer",
+        *(
+            f"claims.{key}"
+            for key in (
+                "tests",
+                "folder",
+                "alpha",
+                "minimal_effects",
+                "equivalence_margin",
+                "min_pairs",
+                "min_contexts",
+                "resamples",
+                "seed",
+            )
+        ),
+    ),
     "figures": (
         "models.*.controls",
         "interpolate.trace_layer",

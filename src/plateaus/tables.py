@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 
 from plateaus.errors import InputError
 from plateaus.schemas import (
+    CLAIM_VALUES,
+    CLAIMS,
     CODES,
     ENDPOINT_CHECK,
     ENDPOINTS,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "CLAIMS",
+    "CLAIM_VALUES",
     "CODES",
     "ENDPOINTS",
     "ENDPOINT_CHECK",
