@@ -55,6 +55,7 @@ READS: dict[str, tuple[str, ...]] = {
         "interpolate.path",
         "interpolate.trace_layer",
         "jacobian.components",
+        "jacobian.whole_matrices",
         "jacobian.exact_up_to",
         "jacobian.probes",
     ),

@@ -149,7 +149,7 @@ JACOBIAN = Table(
         "frobenius_error": MEASURE,
         "gain": MEASURE,
     },
-    optional=frozenset({"frobenius_error"}),
+    optional=frozenset({"frobenius", "frobenius_error"}),
 )
 SPLINE = Table(
     "spline",

@@ -36,6 +36,7 @@ EDITS: dict[str, Any] = {
     "freeze.conditions": ["none", "mlp_mean"],
     "freeze.layers": [0, 1],
     "jacobian.components": ["mlp", "block"],
+    "jacobian.whole_matrices": "all",
     "jacobian.exact_up_to": 8,
     "jacobian.probes": 5,
     "spline.top_neurons": 2,
