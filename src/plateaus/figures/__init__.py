@@ -34,6 +34,7 @@ NAMES = (
     "x02_tokens",
     "x03_training",
     "x04_scale",
+    "x05_claims",
 )
 """Names of the figures, which are also those of their modules and files."""
 

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
-from plateaus.figures import dag, page_tables, panels, player, wording, x02_tokens
-from plateaus.results import Results, table_path
+from plateaus.figures import claim, dag, judged, page_tables, panels, player, style, wording, x02_tokens
+from plateaus.results import table_path
 from plateaus.sharpness import STRAIGHT_WIDTH, Rule
 
 VARIABLE = "PLATEAUS_REPORT"
@@ -59,8 +59,6 @@ class Page:
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
-        self.results = Results(Path(context["results"]), context["models"], context["shards"])
-        self.models = self.results.models
         settings = context["settings"]
         self.settings = figures.Settings(
             **{
@@ -71,6 +69,9 @@ class Page:
                 "models": {model: figures.About(*told) for model, told in settings["models"].items()},
             }
         )
+        root, pairs = Path(context["results"]), self.settings.pairs
+        self.results = judged.results_of(root, context["models"], context["shards"], pairs)
+        self.models = self.results.models
         self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
 
     @classmethod
@@ -108,6 +109,29 @@ class Page:
             print(f"## {wording.escape(model)}\n\n{self._figure(name, model)}")
         print(":::\n")
 
+    def claims(self) -> None:
+        """Print a section per claim: what the post says, the verdict on every model, and the values behind it."""
+        found = judged.verdicts(self.results.root)
+        for name in found.claims:
+            of_claim = found.of(name)
+            entry = of_claim[0].entry
+            print(f"## {name}: {wording.escape(str(entry['title']))} {{#{self._claim_section(name)}}}\n")
+            print(f"**What the post says.** {wording.escape(str(entry['says']))}\n")
+            for one in of_claim:
+                print(f"- {judged.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
+                for further in one.entry.get("secondary", []):
+                    print(f"    - {wording.escape(_further(further))}")
+            print()
+            with style.applied():
+                drawing = claim.draw(self.results, name, self.settings)
+            if isinstance(drawing, figures.Drawing):
+                label = "fig-" + self._claim_section(name).removeprefix("sec-")
+                print(self._float(drawing, Path(f"claim-{name}.svg"), label, self.models[0], "", per_model=False))
+
+    @staticmethod
+    def _claim_section(name: str) -> str:
+        return "sec-claim-" + re.sub(r"[^A-Za-z0-9]+", "-", name).lower()
+
     def player(self) -> None:
         """Print the animation of the mechanism; one tab per model that has it."""
         made = {model: player.html(self.results, model, self.settings) for model in self.models}
@@ -127,19 +151,20 @@ class Page:
         drawing = self.drawing(name, model)
         if isinstance(drawing, figures.LeftOut):
             return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
-        file = self._file(name, model)
-        figures.save(drawing, DRAWN / file.parent, name, self.settings.dpi)
-        (DRAWN / file.with_suffix(".png")).unlink()
-        parts = [
-            f"![{drawing.caption}]({address(DRAWN / file)}){{#{self.id(name, model)} fig-alt={attribute(drawing.alt)}}}"
-        ]
         finding = narrative.FINDINGS.get(name)
-        if finding:
-            parts.append(f"**What this shows.** {finding(self.results, model, self.settings)}")
-        parts.append(
-            f"::: {{.files}}\n{self._files(drawing, file, model, per_model=figures.FIGURES[name].PER_MODEL)}\n:::"
-        )
-        return "\n\n".join(parts) + "\n"
+        said = f"**What this shows.** {finding(self.results, model, self.settings)}" if finding else ""
+        per_model = figures.FIGURES[name].PER_MODEL
+        return self._float(drawing, self._file(name, model), self.id(name, model), model, said, per_model=per_model)
+
+    def _float(
+        self, drawing: figures.Drawing, file: Path, label: str, model: str, said: str, *, per_model: bool
+    ) -> str:
+        """A figure with its caption and what is below it."""
+        figures.save(drawing, DRAWN / file.parent, file.stem, self.settings.dpi)
+        (DRAWN / file.with_suffix(".png")).unlink()
+        shown = f"![{drawing.caption}]({address(DRAWN / file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
+        files = f"::: {{.files}}\n{self._files(drawing, file, model, per_model=per_model)}\n:::"
+        return "\n\n".join(part for part in (shown, said, files) if part) + "\n"
 
     def _file(self, name: str, model: str) -> Path:
         return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
@@ -257,6 +282,22 @@ class Page:
         """Print the sharpness at the logits per model and pair."""
         print(page_tables.summary(self.results, self.settings))
 
+    def verdicts(self) -> None:
+        """Print the table of the claims."""
+        claims = judged.verdicts(self.results.root).claims
+        if claims:
+            print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
+
+    @property
+    def claims_alpha(self) -> Text:
+        """The level of the tests."""
+        return Text(f"{self.context['config']['claims']['alpha']:g}")
+
+    @property
+    def claims_overview(self) -> Text:
+        """How many claims came out how, in words."""
+        return Text(narrative.claims(self.results))
+
     def endpoints(self) -> None:
         """Print what tells the two prompts of each pair apart."""
         print(page_tables.endpoints(self.results, self.settings))
@@ -294,6 +335,14 @@ class Page:
         )
         look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
         print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
+
+
+def _further(one: dict[str, Any]) -> str:
+    """A secondary measure in words."""
+    words = ("unknown" if one[name] is None else wording.number(one[name]) for name in ("estimate", "low", "high"))
+    estimate, low, high = words
+    interval = "" if low == "unknown" else f" (interval {low} to {high})"
+    return f"{one['measure']}: {estimate}{interval}, {wording.plural(one['n'], 'pair')}"
 
 
 def address(path: Path) -> str:
