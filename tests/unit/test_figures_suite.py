@@ -170,6 +170,13 @@ def test_left_out_without_pairs_of_the_suite(pairs, tmp_path):
     assert "tagged suite" in drawing.reason
 
 
+def test_the_page_says_why_without_naming_one_model(capsys, tmp_path):
+    run = make(tmp_path, pairs=("shown-1", "own-1"))
+    context = {"results": str(run.root), "models": list(run.models), "shards": list(run.shards)}
+    notebook.Page({**context, "settings": SETTINGS._asdict()}).show("x01_suite")
+    assert capsys.readouterr().out.startswith("Not drawn: no pair of this run’s prompt table is tagged suite.")
+
+
 def test_controls_alone_are_drawn_and_nothing_is_counted(tmp_path):
     results = make(tmp_path, pairs=("tokens-1", "empty-1"))
     assert "`m`: none, for there are no such pairs" in drawn(results).caption

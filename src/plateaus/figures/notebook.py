@@ -126,7 +126,8 @@ class Page:
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)
         if isinstance(drawing, figures.LeftOut):
-            return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
+            whose = f" for `{model}`" if figures.FIGURES[name].PER_MODEL else ""
+            return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
         file = self._file(name, model)
         figures.save(drawing, DRAWN / file.parent, name, self.settings.dpi)
         (DRAWN / file.with_suffix(".png")).unlink()
