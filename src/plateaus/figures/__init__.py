@@ -31,6 +31,7 @@ NAMES = (
     "fn04_norms",
     "fn06_directional",
     "fn10_relu",
+    "x01_suite",
     "x02_tokens",
     "x03_training",
     "x04_scale",

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -126,7 +127,7 @@ class Page:
                 drawing = claim.draw(self.results, name, self.settings)
             if isinstance(drawing, figures.Drawing):
                 label = "fig-" + self._claim_section(name).removeprefix("sec-")
-                print(self._float(drawing, Path(f"claim-{name}.svg"), label, self.models[0], "", per_model=False))
+                print(self._float(drawing, Path(f"claim-{name}.svg"), label, of_claim[0].model, ""))
 
     @staticmethod
     def _claim_section(name: str) -> str:
@@ -150,37 +151,40 @@ class Page:
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)
         if isinstance(drawing, figures.LeftOut):
-            return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
+            whose = f" for `{model}`" if figures.FIGURES[name].PER_MODEL else ""
+            return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
         finding = narrative.FINDINGS.get(name)
         said = f"**What this shows.** {finding(self.results, model, self.settings)}" if finding else ""
-        per_model = figures.FIGURES[name].PER_MODEL
-        return self._float(drawing, self._file(name, model), self.id(name, model), model, said, per_model=per_model)
+        return self._float(drawing, self._file(name, model), self.id(name, model), model, said)
 
-    def _float(
-        self, drawing: figures.Drawing, file: Path, label: str, model: str, said: str, *, per_model: bool
-    ) -> str:
+    def _float(self, drawing: figures.Drawing, file: Path, label: str, model: str, said: str) -> str:
         """A figure with its caption and what is below it."""
         figures.save(drawing, DRAWN / file.parent, file.stem, self.settings.dpi)
         (DRAWN / file.with_suffix(".png")).unlink()
         shown = f"![{drawing.caption}]({address(DRAWN / file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
-        files = f"::: {{.files}}\n{self._files(drawing, file, model, per_model=per_model)}\n:::"
+        files = f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::"
         return "\n\n".join(part for part in (shown, said, files) if part) + "\n"
 
     def _file(self, name: str, model: str) -> Path:
         return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
 
-    def _files(self, drawing: figures.Drawing, file: Path, model: str, *, per_model: bool) -> str:
+    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
         links = [
             f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
         ]
-        sources = "; ".join(self._table(table, model, per_model=per_model) for table in drawing.tables)
-        return f"Figure: {', '.join(links)}. Drawn from {sources}."
+        models = self.models if drawing.whole else (model,)
+        of_run = [table for table in drawing.tables if table.stage == "claims"]
+        sources = [self._table(table, "all", ["all"]) for table in of_run]
+        sources += [
+            self._table(table, name, self.results.shards if drawing.whole else self._shards(name))
+            for name in models
+            for table in drawing.tables
+            if table not in of_run
+        ]
+        return f"Figure: {', '.join(links)}. Drawn from {'; '.join(sources)}."
 
-    def _table(self, table: tables.Table, model: str, *, per_model: bool) -> str:
-        """Links to the shards of a table that hold the pairs of the figures."""
-        if not per_model and len(self.models) > 1:
-            return f"`{table.name}` (every model's files in `data/<model>/{table.stage}`)"
-        shards = self._shards(model)
+    def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
+        """Links to some shards of a table."""
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
         links = []
@@ -190,6 +194,7 @@ class Page:
         return f"`{table.name}` ({', '.join(links)})"
 
     def _shards(self, model: str) -> list[str]:
+        """The shards that hold the pairs of the figures."""
         shown = set(self.settings.pairs)
         found = []
         for shard in self.results.shards:
