@@ -98,17 +98,21 @@ class Profile(NamedTuple):
 
 
 def profiles(frame: pd.DataFrame, column: str, layer: str = "layer") -> dict[str, Profile]:
-    """Cut a table into one profile per pair; a pair without the full grid, or with values unknown, is left out."""
-    found = {}
-    for pair, rows in frame.groupby("pair", observed=True, sort=True):
-        grid = rows.pivot_table(
-            index=layer, columns="step", values=column, aggfunc="first", dropna=False, observed=True
-        )
-        alpha = rows.groupby("step")["alpha"].first().reindex(grid.columns)
-        values = grid.to_numpy(dtype=np.float64)
-        if values.size and np.isfinite(values).all():
-            found[str(pair)] = Profile(grid.index.to_numpy(np.float64), alpha.to_numpy(np.float64), values)
-    return found
+    """Cut a table into one profile per pair; a pair without the full grid, or with values unknown, is left out.
+
+    The full grid is that of all pairs together: every layer and step that any of them has.
+    """
+    if frame.empty:
+        return {}
+    names, pair = np.unique(frame["pair"].to_numpy(dtype=str), return_inverse=True)
+    layers, at_layer = np.unique(frame[layer].to_numpy(dtype=np.float64), return_inverse=True)
+    steps, at_step = np.unique(frame["step"].to_numpy(), return_inverse=True)
+    values = np.full((len(names), len(layers), len(steps)), np.nan)
+    values[pair, at_layer, at_step] = frame[column].to_numpy(dtype=np.float64)
+    alpha = np.full(len(steps), np.nan)
+    alpha[at_step] = frame["alpha"].to_numpy(dtype=np.float64)
+    whole = np.isfinite(values).all((1, 2))
+    return {str(name): Profile(layers, alpha, values[k]) for k, name in enumerate(names) if whole[k]}
 
 
 def circular_distance(alpha: Floats, middle: float) -> Floats:
