@@ -6,7 +6,7 @@ its words' and its context's own. Only the columns that claims read are filled i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ LAYERS, STEPS, CONTEXTS, PER_CONTEXT, WORDS = 8, 20, 8, 6, 36
 
 EFFECTS: dict[str, float] = {
     "C0": 0.15, "C1": 0.15, "C2": 0.7, "C3": 0.7, "C4": 0.35, "C5": 0.2, "C6": 0.05, "C7": 0.15, "C8": 0.08, "C9": 0.5,
-    "C10": 0.4, "C11": 0.04, "C12": 0.15, "C13": 0.6,
+    "C10": 0.2, "C11": 0.07, "C12": 0.15, "C13": 0.8,
 }  # fmt: skip
 """The effect of the alternative, in the unit of each claim's measure, roughly: what the power is stated at. For C6 it
 is the distance to the margin, so that there is no change at all."""
@@ -101,7 +101,7 @@ def spike(alpha: Floats, middle: Floats, width: float = 0.08) -> Floats:
     return np.asarray(np.exp(-0.5 * ((alpha[None, :] - middle[:, None]) / width) ** 2))
 
 
-def grid(pairs: Pairs, axes: dict[str, Sequence[Any]], **columns: Floats) -> pd.DataFrame:
+def grid(pairs: Pairs, axes: Mapping[str, Any], **columns: NDArray[Any]) -> pd.DataFrame:
     """A table with a row per pair and point of some axes; columns of shape (pairs, *axes), or of what broadcasts."""
     sizes = [len(values) for values in axes.values()]
     index = np.indices((len(pairs), *sizes)).reshape(1 + len(sizes), -1)
@@ -142,7 +142,7 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
     }
     extra = dict(w_path=np.array(0.8), **edges)
 
-    def of_logits(stage: str, condition: str, w: Floats, passes: Floats) -> pd.DataFrame:
+    def of_logits(stage: str, condition: str, w: Floats, passes: NDArray[np.bool_]) -> pd.DataFrame:
         axes = {"stage": [stage], "condition": [condition], **logits}
         return grid(
             pairs, axes, w=w[:, None, None, None, None, None], plateau=passes[:, None, None, None, None, None], **extra
@@ -219,7 +219,7 @@ def along_path(
     jacobian = 0.4 * own + bump(8 * e["C8"], alpha)[:, None, :]
     if e["C10"]:
         at_points = np.concatenate([growth, growth[:, -1:]], axis=1)
-        jacobian = jacobian + 0.6 * e["C10"] * at_points[:, None, :]
+        jacobian = jacobian + 0.4 * e["C10"] * at_points[:, None, :]
     norm = np.exp(jacobian)
     if e["C9"]:
         width = 0.3 * np.exp(-2 * e["C9"] * layers / LAYERS)

@@ -39,12 +39,12 @@ class Rates(NamedTuple):
     @property
     def sound(self) -> bool:
         """Not more false positives than the level and the error of so many samples allow."""
-        return self.false_positives <= stats.binom.ppf(1 - SURE, self.null, RULES.alpha)
+        return bool(self.false_positives <= stats.binom.ppf(1 - SURE, self.null, RULES.alpha))
 
     @property
     def powerful(self) -> bool:
         """The stated effect is seen in most samples, as far as so many can tell."""
-        return self.seen >= stats.binom.ppf(SURE, self.alternative, POWER)
+        return bool(self.seen >= stats.binom.ppf(SURE, self.alternative, POWER))
 
 
 def count(claim: str, effect: float, sets: int, seed: int) -> int:

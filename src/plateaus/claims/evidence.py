@@ -125,8 +125,11 @@ class Evidence:
 
     @property
     def published(self) -> list[str]:
-        """Ids of the published pairs."""
-        return self.tagged(PUBLISHED)
+        """Ids of the published pairs, none where the pairs are not known."""
+        try:
+            return self.tagged(PUBLISHED)
+        except NotTested:
+            return []
 
     @property
     def controls(self) -> list[str]:

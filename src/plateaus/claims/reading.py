@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plateaus.claims.evidence import Evidence, Filters
 from plateaus.claims.interface import NotTested
-from plateaus.claims.statistics import all_shifts, circular_shift_test
+from plateaus.claims.statistics import circular_shift_test
 
 Floats = NDArray[np.float64]
 WIDTHS = ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "w")
@@ -125,10 +125,11 @@ def closeness(profile: Profile, middle: float) -> float:
     """How much nearer to the boundary's middle the peak is than the peaks of the circularly shifted curve.
 
     In alpha, mean over layers: 0 for a peak anywhere, at most about .25. Chance is the mean over all shifts, which for
-    a peak is a uniform place among the steps.
+    a peak is a uniform place among the steps. Steps that are equally high are one peak, at their mean distance.
     """
     apart = circular_distance(profile.alpha, middle)
-    return float(apart.mean() - apart[np.argmax(profile.values, axis=1)].mean())
+    highest = profile.values >= profile.values.max(1, keepdims=True)
+    return float(apart.mean() - ((highest * apart).sum(1) / highest.sum(1)).mean())
 
 
 def contrast(profile: Profile, boundary: Boundary) -> float:
@@ -149,13 +150,6 @@ def contrast(profile: Profile, boundary: Boundary) -> float:
 
     found, chance, _ = circular_shift_test(profile.values, log_ratio)
     return found - chance
-
-
-def beyond_shifts(curve: Floats, statistic: Callable[[Floats], float]) -> float:
-    """A statistic of a curve (steps,) less its mean over the curve's circular shifts."""
-    shifted = all_shifts(curve)
-    found = [statistic(one) for one in shifted]
-    return found[0] - float(np.mean(found))
 
 
 def per_pair(

@@ -221,8 +221,8 @@ def interval(
 ) -> Interval:
     """The crossed bootstrap's percentile interval of a statistic.
 
-    Its sides are widened by t over z for the degrees of freedom, since eight contexts, say, tell little about how
-    contexts differ.
+    Its sides are widened as the tests' standard errors are (see `standard_error`), and by t over z for the degrees of
+    freedom, since eight contexts, say, tell little about how contexts differ.
 
     Args:
         statistic: Rows of weights (draws, pairs) to values (draws,).
@@ -236,6 +236,7 @@ def interval(
     found = statistic(crossed_weights(among, draws, np.random.default_rng(seed)))
     low, high = np.quantile(found[np.isfinite(found)], [alpha / 2, 1 - alpha / 2])
     widened = stats.t.ppf(1 - alpha / 2, among.df) / stats.norm.ppf(1 - alpha / 2)
+    widened /= np.sqrt(max(1e-9, 1 - float(among.shared.mean())))
     return Interval(float(estimate - (estimate - low) * widened), float(estimate + (high - estimate) * widened))
 
 
