@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from plateaus import tables
-from plateaus.figures import f08_step_sizes, findings, panels, wording, x02_tokens
+from plateaus.figures import f08_step_sizes, findings, panels, wording, x01_suite, x02_tokens
 from plateaus.figures.contract import Settings
 from plateaus.results import Results
 from plateaus.sharpness import Rule, Sharpness, is_plateau
@@ -245,6 +245,7 @@ FINDINGS: dict[str, Callable[[Results, str, Settings], str]] = {
     "f04_interpolation_layers": interpolation_layers,
     "f05_fixed_depth": fixed_depth,
     "f08_step_sizes": step_sizes,
+    "x01_suite": x01_suite.finding,
     "x02_tokens": tokens,
 }
 """Figure to the sentences that are said below it; for figures that could be drawn."""

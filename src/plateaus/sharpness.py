@@ -80,7 +80,10 @@ class Sharpness(NamedTuple, Generic[T]):
 
     @property
     def w(self) -> T:
-        """Width of the boundary: .8 for a straight line, .8 / (n - 1) for a jump in n steps, its least value."""
+        """Width of the boundary: .8 for a straight line, .8 / (n - 1) for a jump in n steps, its least value.
+
+        Straight lines between 50 steps find a smooth boundary of .25 at most .0015 too wide, one of .05 at most .006.
+        """
         return self.alpha90 - self.alpha10
 
 
@@ -173,4 +176,6 @@ def _length_below(alpha: Floats, d: Floats, level: float) -> Floats:
     low, high = np.minimum(d[:, 1:], d[:, :-1]), np.maximum(d[:, 1:], d[:, :-1])
     rise = high - low
     part = np.where(rise > 0, np.clip((level - low) / np.where(rise > 0, rise, 1), 0, 1), low <= level + SLACK)
-    return part @ np.diff(alpha)
+    # Not by BLAS: a curve's bits must not depend on its neighbours.
+    length: Floats = (part * np.diff(alpha)).sum(1)
+    return length

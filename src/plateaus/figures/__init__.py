@@ -31,6 +31,7 @@ NAMES = (
     "fn04_norms",
     "fn06_directional",
     "fn10_relu",
+    "x01_suite",
     "x02_tokens",
 )
 """Names of the figures, which are also those of their modules and files."""

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -125,7 +126,8 @@ class Page:
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)
         if isinstance(drawing, figures.LeftOut):
-            return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
+            whose = f" for `{model}`" if figures.FIGURES[name].PER_MODEL else ""
+            return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
         file = self._file(name, model)
         figures.save(drawing, DRAWN / file.parent, name, self.settings.dpi)
         (DRAWN / file.with_suffix(".png")).unlink()
@@ -145,12 +147,16 @@ class Page:
         links = [
             f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
         ]
-        sources = "; ".join(self._table(table, model) for table in drawing.tables)
+        models = self.models if drawing.whole else (model,)
+        sources = "; ".join(
+            self._table(table, name, self.results.shards if drawing.whole else self._shards(name))
+            for name in models
+            for table in drawing.tables
+        )
         return f"Figure: {', '.join(links)}. Drawn from {sources}."
 
-    def _table(self, table: tables.Table, model: str) -> str:
-        """Links to the shards of a table that hold the pairs of the figures."""
-        shards = self._shards(model)
+    def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
+        """Links to some shards of a table."""
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
         links = []
@@ -160,6 +166,7 @@ class Page:
         return f"`{table.name}` ({', '.join(links)})"
 
     def _shards(self, model: str) -> list[str]:
+        """The shards that hold the pairs of the figures."""
         shown = set(self.settings.pairs)
         found = []
         for shard in self.results.shards:
