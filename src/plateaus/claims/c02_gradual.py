@@ -17,6 +17,7 @@ CLAIM = Claim(
     measure="Spearman's correlation of w at the recorded layer with the layer",
     needs={"sharpness": WIDTHS},
     expected=-1,
+    bounds=(-1, 1),
     figure="f03_record_layers",
 )
 SHARE = "the largest single layer's share of the whole sharpening"

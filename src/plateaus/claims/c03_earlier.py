@@ -14,6 +14,7 @@ CLAIM = Claim(
     measure="Spearman's correlation of w at the last layer with the interpolation layer",
     needs={"sharpness": WIDTHS},
     expected=1,
+    bounds=(-1, 1),
     figure="f04_interpolation_layers",
 )
 

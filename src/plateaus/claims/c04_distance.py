@@ -20,6 +20,7 @@ CLAIM = Claim(
     measure="partial R² of the number of layers N less that of the interpolation layer L, for log(w/w_path)",
     needs={"sharpness": (*WIDTHS, "w_path")},
     expected=1,
+    bounds=(-1, 1),
     figure="f05_fixed_depth",
 )
 

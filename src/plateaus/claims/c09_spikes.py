@@ -23,6 +23,7 @@ CLAIM = Claim(
         "spline": ("pair", "layer", "step", "alpha", "input_step"),
     },
     expected=-1,
+    bounds=(-1, 1),
     figure="f09_jacobians",
 )
 ARC = "Spearman's correlation of the spike's width in arc length with the layer"

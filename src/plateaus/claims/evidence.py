@@ -125,8 +125,11 @@ class Evidence:
 
     @property
     def published(self) -> list[str]:
-        """Ids of the published pairs."""
-        return self.tagged(PUBLISHED)
+        """Ids of the published pairs, none where the pairs are not known."""
+        try:
+            return self.tagged(PUBLISHED)
+        except NotTested:
+            return []
 
     @property
     def controls(self) -> list[str]:
@@ -179,12 +182,21 @@ class Evidence:
         x = np.array([values[pair] for pair in pairs])
         among = self.dependence(pairs)
         centre = statistics.weighted_median if kind == "median" else statistics.weighted_mean
-        low, high = self.interval(lambda weights: centre(x, weights), among, "primary")
+        low, high = np.clip(self.interval(lambda weights: centre(x, weights), among, "primary"), *self.claim.bounds)
         off = x - self.claim.null
         p = statistics.signed_rank(off, among) if kind == "median" else statistics.mean_test(off, among)
         estimate = float(centre(x, np.ones((1, len(x))))[0])
         return Finding(
-            estimate, low, high, p, len(x), standardised(off), kind, dict(values), side=side, secondary=tuple(secondary)
+            estimate,
+            float(low),
+            float(high),
+            p,
+            len(x),
+            standardised(off),
+            kind,
+            dict(values),
+            side=side,
+            secondary=tuple(secondary),
         )
 
     def secondary(self, measure: str, values: Mapping[str, float], kind: str = "median") -> Secondary | None:

@@ -7,6 +7,7 @@ else. It decides nothing: `plateaus.claims.verdicts` turns all findings of a run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -41,6 +42,7 @@ class Claim(NamedTuple):
         minimal_effect: Smallest difference from `null` in the predicted direction that is called an effect (where
             `expected` is 0: the smallest distance that has to be left to the margin). It is the default of a claim of
             the user's; those of the package are in the config.
+        bounds: Least and largest value that the measure can have; intervals are cut there.
         needs_control: Whether a copy of the model with random weights is needed.
         on_controls: Whether it is tested on random weights as well.
         figure: The figure to look at.
@@ -54,6 +56,7 @@ class Claim(NamedTuple):
     expected: int
     null: float = 0.0
     minimal_effect: float = 0.0
+    bounds: tuple[float, float] = (-math.inf, math.inf)
     needs_control: bool = False
     on_controls: bool = False
     figure: str = ""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plateaus.claims.evidence import Evidence, Filters
 from plateaus.claims.interface import NotTested
-from plateaus.claims.statistics import all_shifts, circular_shift_test
+from plateaus.claims.statistics import circular_shift_test
 
 Floats = NDArray[np.float64]
 WIDTHS = ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "w")
@@ -98,17 +98,21 @@ class Profile(NamedTuple):
 
 
 def profiles(frame: pd.DataFrame, column: str, layer: str = "layer") -> dict[str, Profile]:
-    """Cut a table into one profile per pair; a pair without the full grid, or with values unknown, is left out."""
-    found = {}
-    for pair, rows in frame.groupby("pair", observed=True, sort=True):
-        grid = rows.pivot_table(
-            index=layer, columns="step", values=column, aggfunc="first", dropna=False, observed=True
-        )
-        alpha = rows.groupby("step")["alpha"].first().reindex(grid.columns)
-        values = grid.to_numpy(dtype=np.float64)
-        if values.size and np.isfinite(values).all():
-            found[str(pair)] = Profile(grid.index.to_numpy(np.float64), alpha.to_numpy(np.float64), values)
-    return found
+    """Cut a table into one profile per pair; a pair without the full grid, or with values unknown, is left out.
+
+    The full grid is that of all pairs together: every layer and step that any of them has.
+    """
+    if frame.empty:
+        return {}
+    names, pair = np.unique(frame["pair"].to_numpy(dtype=str), return_inverse=True)
+    layers, at_layer = np.unique(frame[layer].to_numpy(dtype=np.float64), return_inverse=True)
+    steps, at_step = np.unique(frame["step"].to_numpy(), return_inverse=True)
+    values = np.full((len(names), len(layers), len(steps)), np.nan)
+    values[pair, at_layer, at_step] = frame[column].to_numpy(dtype=np.float64)
+    alpha = np.full(len(steps), np.nan)
+    alpha[at_step] = frame["alpha"].to_numpy(dtype=np.float64)
+    whole = np.isfinite(values).all((1, 2))
+    return {str(name): Profile(layers, alpha, values[k]) for k, name in enumerate(names) if whole[k]}
 
 
 def circular_distance(alpha: Floats, middle: float) -> Floats:
@@ -121,10 +125,11 @@ def closeness(profile: Profile, middle: float) -> float:
     """How much nearer to the boundary's middle the peak is than the peaks of the circularly shifted curve.
 
     In alpha, mean over layers: 0 for a peak anywhere, at most about .25. Chance is the mean over all shifts, which for
-    a peak is a uniform place among the steps.
+    a peak is a uniform place among the steps. Steps that are equally high are one peak, at their mean distance.
     """
     apart = circular_distance(profile.alpha, middle)
-    return float(apart.mean() - apart[np.argmax(profile.values, axis=1)].mean())
+    highest = profile.values >= profile.values.max(1, keepdims=True)
+    return float(apart.mean() - ((highest * apart).sum(1) / highest.sum(1)).mean())
 
 
 def contrast(profile: Profile, boundary: Boundary) -> float:
@@ -145,13 +150,6 @@ def contrast(profile: Profile, boundary: Boundary) -> float:
 
     found, chance, _ = circular_shift_test(profile.values, log_ratio)
     return found - chance
-
-
-def beyond_shifts(curve: Floats, statistic: Callable[[Floats], float]) -> float:
-    """A statistic of a curve (steps,) less its mean over the curve's circular shifts."""
-    shifted = all_shifts(curve)
-    found = [statistic(one) for one in shifted]
-    return found[0] - float(np.mean(found))
 
 
 def per_pair(

@@ -29,17 +29,33 @@ class Dependence(NamedTuple):
 
     Attributes:
         shared: (pairs, pairs), 1 where two pairs share a word or a context (or are the same), else 0.
-        df: Degrees of freedom of tests: one less than the number of contexts where contexts are a sample, else one
-            less than the number of pairs.
+        df: Degrees of freedom of a variance estimated from them; see `degrees_of_freedom`.
     """
 
     shared: Floats
-    df: int
+    df: float
+
+    @classmethod
+    def of(cls, shared: ArrayLike) -> Dependence:
+        """From the matrix of what is shared."""
+        matrix = np.asarray(shared, dtype=np.float64)
+        return cls(matrix, degrees_of_freedom(matrix))
 
     def take(self, chosen: ArrayLike) -> Dependence:
-        """The same for some of the pairs, given by a mask or by indices, with no more degrees of freedom."""
-        part = self.shared[np.ix_(*2 * (np.flatnonzero(np.asarray(chosen, dtype=bool)),))]
-        return Dependence(part, max(1, min(self.df, len(part) - 1)))
+        """The same for some of the pairs, given by a mask."""
+        kept = np.flatnonzero(np.asarray(chosen, dtype=bool))
+        return Dependence.of(self.shared[np.ix_(kept, kept)])
+
+
+def degrees_of_freedom(shared: Floats) -> float:
+    """Satterthwaite's degrees of freedom of the sandwich variance of a mean (Bell and McCaffrey 2002).
+
+    tr(A)² / tr(A²) with A the matrix of what is shared, centred on both sides: one less than the number of pairs where
+    none share anything, one less than the number of clusters for equal and disjoint clusters. Not less than 1.
+    """
+    centred = shared - shared.mean(0, keepdims=True) - shared.mean(1, keepdims=True) + shared.mean()
+    squared = float((centred**2).sum())
+    return max(1.0, float(np.trace(centred)) ** 2 / squared) if squared > 1e-12 else 1.0
 
 
 def dependence(a: Sequence[str], b: Sequence[str], contexts: Sequence[str], min_contexts: int) -> Dependence:
@@ -51,16 +67,16 @@ def dependence(a: Sequence[str], b: Sequence[str], contexts: Sequence[str], min_
         contexts: Context of each pair.
         min_contexts: With fewer contexts than this, contexts are taken as they are: results are about these alone.
     """
-    first, second, where = (np.asarray(x, dtype=object) for x in (a, b, contexts))
+    words = np.unique(np.asarray([*a, *b], dtype=str), return_inverse=True)[1]
+    where = np.unique(np.asarray(contexts, dtype=str), return_inverse=True)[1]
+    first, second = words[: len(a)], words[len(a) :]
     shared = np.eye(len(first), dtype=bool)
     for x in (first, second):
         for y in (first, second):
             shared |= x[:, None] == y[None, :]
-    count = len(set(contexts))
-    if count >= min_contexts:
+    if len(set(contexts)) >= min_contexts:
         shared |= where[:, None] == where[None, :]
-        return Dependence(shared.astype(np.float64), count - 1)
-    return Dependence(shared.astype(np.float64), max(1, len(first) - 1))
+    return Dependence.of(shared)
 
 
 def variance_of_sum(scores: ArrayLike, among: Dependence) -> float:
@@ -73,7 +89,7 @@ def variance_of_sum(scores: ArrayLike, among: Dependence) -> float:
     return float(max(s @ among.shared @ s, s @ s))
 
 
-def two_sided(t: float, df: int) -> float:
+def two_sided(t: float, df: float) -> float:
     """Two-sided p value of a t statistic."""
     return float(2 * stats.t.sf(abs(t), df))
 
@@ -81,24 +97,29 @@ def two_sided(t: float, df: int) -> float:
 def signed_rank(values: ArrayLike, among: Dependence) -> float:
     """Two-sided p value of Wilcoxon's signed-rank test that values are symmetric about 0, for dependent pairs.
 
-    The sum of signed ranks over the root of its sandwich variance (Rosner, Glynn and Lee 2006 for clusters). Without
-    shared words and contexts it is the normal approximation of `scipy.stats.wilcoxon`, but for t in place of z.
-    Zeros are left out, as by Wilcoxon.
+    The sum of signed ranks over its standard error, which is estimated from how the signed ranks scatter about their
+    mean, within and across what the pairs share (Rosner, Glynn and Lee 2006 for clusters, studentised). Wilcoxon's own
+    variance, which scatter about 0 gives, has no power where eight contexts, say, all point the same way. Zeros are
+    left out, as by Wilcoxon.
     """
     x = np.asarray(values, dtype=np.float64)
     kept = x != 0
     if kept.sum() < 2:
         return 1.0
-    scores = np.sign(x[kept]) * stats.rankdata(np.abs(x[kept]))
-    some = among.take(kept)
-    return two_sided(scores.sum() / np.sqrt(variance_of_sum(scores, some)), some.df)
+    return mean_test(np.sign(x[kept]) * stats.rankdata(np.abs(x[kept])), among.take(kept))
 
 
 def standard_error(values: ArrayLike, among: Dependence) -> float:
-    """Standard error of the mean of dependent values."""
+    """Standard error of the mean of dependent values; infinite where all share something with all.
+
+    Centring takes a part of the variance that is the mean of `shared`: 1 / n where pairs share nothing, 1 / G for G
+    equal clusters; it is put back.
+    """
     x = np.asarray(values, dtype=np.float64)
-    centred = x - x.mean()
-    return float(np.sqrt(variance_of_sum(centred, among) * (among.df + 1) / among.df) / len(x))
+    left = 1 - float(among.shared.mean())
+    if left < 1e-9:
+        return float("inf")
+    return float(np.sqrt(variance_of_sum(x - x.mean(), among) / left) / len(x))
 
 
 def mean_test(values: ArrayLike, among: Dependence, null: float = 0.0) -> float:
@@ -200,8 +221,8 @@ def interval(
 ) -> Interval:
     """The crossed bootstrap's percentile interval of a statistic.
 
-    Its sides are widened by t over z for the degrees of freedom, since eight contexts, say, tell little about how
-    contexts differ.
+    Its sides are widened as the tests' standard errors are (see `standard_error`), and by t over z for the degrees of
+    freedom, since eight contexts, say, tell little about how contexts differ.
 
     Args:
         statistic: Rows of weights (draws, pairs) to values (draws,).
@@ -215,6 +236,7 @@ def interval(
     found = statistic(crossed_weights(among, draws, np.random.default_rng(seed)))
     low, high = np.quantile(found[np.isfinite(found)], [alpha / 2, 1 - alpha / 2])
     widened = stats.t.ppf(1 - alpha / 2, among.df) / stats.norm.ppf(1 - alpha / 2)
+    widened /= np.sqrt(max(1e-9, 1 - float(among.shared.mean())))
     return Interval(float(estimate - (estimate - low) * widened), float(estimate + (high - estimate) * widened))
 
 
@@ -249,7 +271,9 @@ def residual_ranks(y: ArrayLike, covariates: ArrayLike) -> Floats:
 
 
 def relation_test(x: ArrayLike, y: ArrayLike, among: Dependence, used: int = 0) -> float:
-    """Two-sided p value of no relation between two centred variables over dependent pairs, by the sum of products.
+    """Two-sided p value of no relation between two centred variables over dependent pairs, by the mean of products.
+
+    As `mean_test`, with the standard error raised for what the covariates have taken.
 
     Args:
         x: (n,), centred, such as residual ranks.
@@ -257,9 +281,10 @@ def relation_test(x: ArrayLike, y: ArrayLike, among: Dependence, used: int = 0) 
         among: Which pairs share what.
         used: Number of covariates that were taken out.
     """
-    products = np.asarray(x) * np.asarray(y)
-    inflated = variance_of_sum(products, among) * len(products) / max(1, len(products) - used - 2)
-    return two_sided(products.sum() / np.sqrt(inflated), among.df) if inflated > 0 else 1.0
+    products = np.asarray(x, dtype=np.float64) * np.asarray(y, dtype=np.float64)
+    n = len(products)
+    error = standard_error(products, among) * np.sqrt(n / max(1, n - used - 1))
+    return two_sided(float(products.mean()) / error, among.df) if error > 0 else 1.0
 
 
 def all_shifts(values: ArrayLike) -> Floats:

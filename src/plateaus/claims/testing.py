@@ -114,7 +114,8 @@ def run_one(module: ClaimModule, evidence: Evidence) -> Tested:
             evidence.control_model()
         finding = module.test(evidence)
     except NotTested as reason:
-        published = {pair: x for pair, x in reason.values.items() if np.isfinite(x) and pair in evidence.published}
+        values = reason.values
+        published = {pair: values[pair] for pair in evidence.published if np.isfinite(values.get(pair, np.nan))}
         return Tested(evidence.model, claim, None, str(reason), published)
     if not np.isfinite([finding.estimate, finding.p]).all():
         return Tested(evidence.model, claim, None, "its measure has no value on these pairs", {})
