@@ -62,6 +62,7 @@ READS: dict[str, tuple[str, ...]] = {
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
     "sharpness": RULE,
     "claims": (
+        "models.*.controls",
         "interpolate.trace_layer",
         *(
             f"claims.{key}"

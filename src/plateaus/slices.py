@@ -41,7 +41,7 @@ def about(config: Config, model: str) -> dict[str, Any]:
     }
 
 
-def controls(config: Config) -> dict[str, str]:
+def random_controls(config: Config) -> dict[str, str]:
     """Model to the first model of the config that has its architecture and random weights, where there is one."""
     found: dict[str, str] = {}
     for name, model in config["models"].items():
@@ -56,7 +56,12 @@ def claims_slice(config: Config, shards: Mapping[str, Any]) -> dict[str, Any]:
         **pick(config, "claims"),
         "models": list(config["models"]),
         "random": [name for name, model in config["models"].items() if model["source"] == "random"],
-        "controls": controls(config),
+        "controls": random_controls(config),
+        "without_layernorm": {
+            name: next(iter(model["controls"]), "")
+            for name, model in config["models"].items()
+            if model.get("layernorm") == "removed"
+        },
         "shards": list(shards),
     }
 

@@ -366,3 +366,18 @@ def test_which_model_is_the_control_of_which():
     found = claims_slice(configuration.resolve({"models": models}, schema), {"s0-of-1": []})
     assert found["random"] == ["r", "r2"]
     assert Models(tuple(found["models"]), found["controls"], frozenset(found["random"])).controls == {"one": "r"}
+
+
+def test_a_model_without_layernorm_is_held_against_its_control(made):
+    """Its own frozen norm scales are not looked at; the control's curves are another model's."""
+    free = {**made.tables, ("free", "endpoints"): made.tables[MODEL, "endpoints"]}
+    free["free", "sharpness"] = made.tables[MODEL, "sharpness"].assign(w=lambda rows: rows["w"] + 0.125)
+    (module,) = registry.chosen(["C6"], "")
+    for control, expected in ((MODEL, 0.125), ("", None)):
+        models = Models(("free",), {}, frozenset(), {"free": control})
+        (one,) = testing.run_all([module], Made(free), models, trace_layer=0, rules=RULES)
+        if expected is None:
+            assert one.reason == "models.free.controls names no model with LayerNorm to compare it with"
+        else:
+            assert one.finding is not None
+            assert one.finding.estimate == pytest.approx(expected)

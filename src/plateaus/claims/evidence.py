@@ -40,6 +40,8 @@ class Evidence:
         claim: What is tested.
         control: Id of the model with the same architecture and random weights, None where there is none.
         is_control: Whether this model has random weights itself.
+        with_layernorm: For a model whose LayerNorm was removed, the id of its fair control ("" where none is named);
+            None for every other model.
         trace_layer: The interpolation layer of the traced path.
         rules: The decision rules.
     """
@@ -54,9 +56,11 @@ class Evidence:
         is_control: bool,
         trace_layer: int,
         rules: Rules,
+        with_layernorm: str | None = None,
     ) -> None:
         self._source, self.claim, self.rules = source, claim, rules
         self.model, self.control, self.is_control, self.trace_layer = model, control, is_control, trace_layer
+        self.with_layernorm = with_layernorm
 
     def table(self, name: str, filters: Filters | None = None, *, model: str | None = None) -> pd.DataFrame:
         """The columns of a table that the claim declares, and the rows that fit.

@@ -25,11 +25,14 @@ class Models(NamedTuple):
         names: In the config's order.
         controls: Model to the one with the same architecture and random weights.
         random: The models with random weights.
+        without_layernorm: Models whose LayerNorm was removed, to the first of their `controls`: the same fine-tuning
+            with LayerNorm; "" where none is named.
     """
 
     names: tuple[str, ...]
     controls: Mapping[str, str]
     random: frozenset[str]
+    without_layernorm: Mapping[str, str] = {}
 
 
 def from_results(results: Results) -> Source:
@@ -84,6 +87,7 @@ def run_all(
                 model=model,
                 control=models.controls.get(model),
                 is_control=model in models.random,
+                with_layernorm=models.without_layernorm.get(model),
                 trace_layer=trace_layer,
                 rules=rules,
             )

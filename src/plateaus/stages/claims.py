@@ -23,7 +23,9 @@ def rules_of(slice_: dict[str, Any]) -> Rules:
 
 def models_of(slice_: dict[str, Any]) -> testing.Models:
     """The models of a claims slice."""
-    return testing.Models(tuple(slice_["models"]), slice_["controls"], frozenset(slice_["random"]))
+    return testing.Models(
+        tuple(slice_["models"]), slice_["controls"], frozenset(slice_["random"]), slice_["without_layernorm"]
+    )
 
 
 def claims(job: Job) -> None:
