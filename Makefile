@@ -13,7 +13,7 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check format docs bench-jacobian architectures lock clean distclean claims-power
+.PHONY: help setup report verify golden test check format docs bench-jacobian architectures lock clean distclean claims-power
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -26,6 +26,14 @@ setup: ## make .venv and install what the lock says; at once where that is done
 report: setup ## run the whole workflow, up to the report; only what has changed runs again
 	@test -z '$(CONFIG)' || test -r '$(CONFIG)' || { echo "error: CONFIG=$(CONFIG) cannot be read: give the path of a YAML file" >&2; exit 1; }
 	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
+
+verify: ## recompute the default run, and compare its tables and claims with what is committed in tests/golden
+	@$(MAKE) report CONFIG=
+	@.venv/bin/python -m plateaus.golden --check
+
+golden: ## write tests/golden anew from the default run
+	@$(MAKE) report CONFIG=
+	@.venv/bin/python -m plateaus.golden --write
 
 test: setup ## run the tests
 	@.venv/bin/pytest -n 2 --dist worksteal $(PYTEST_ARGS)

@@ -355,13 +355,13 @@ def test_a_second_condition_is_said():
 
 
 def test_which_model_is_the_control_of_which():
-    from plateaus.slices import claims_slice, controls
+    from plateaus.slices import claims_slice, random_controls
 
     models = {
         "one": {"source": "embedded"}, "other": {"source": "local", "path": "x"},
         "r": {"source": "random", "like": "one"}, "r2": {"source": "random", "like": "one", "seed": 2},
     }  # fmt: skip
-    assert controls({"models": models}) == {"one": "r"}
+    assert random_controls({"models": models}) == {"one": "r"}
     schema = configuration.load_schema()
     found = claims_slice(configuration.resolve({"models": models}, schema), {"s0-of-1": []})
     assert found["random"] == ["r", "r2"]
