@@ -177,7 +177,7 @@ def _refuse(names: Iterable[str], asked: Asked) -> None:
         raise InputError(
             f"{asked.where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: "
             f"give models.{asked.model}.revision a revision with safetensors (the hub's converter makes one as "
-            "refs/pr/N, see the Community tab of the model's page), or convert it where you trust it and use source: local"
+            "refs/pr/N, see the page's Community tab), or convert it where you trust it and use source: local"
         )
     raise InputError(
         f"{asked.where} has no {WEIGHTS}" + (f" (only {', '.join(others[:3])})" if others else "") + ": choose a "

@@ -85,8 +85,8 @@ def _line(error: BaseException, asked: Asked) -> str:
             problem = f"no connection to {hub} ({' '.join(str(error).split()) or type(error).__name__})"
     return (
         f"model {model}: {problem}, and {id_} at revision {revision} is not in the local cache "
-        f"({constants.HF_HUB_CACHE}): run again where there is a network, or use what needs none: source: embedded "
-        "(config/config.yaml) or source: local"
+        f"({constants.HF_HUB_CACHE}): run again where there is a network (a download goes on from where it stopped), "
+        "or use what needs none: source: embedded (config/config.yaml) or source: local"
     )
 
 

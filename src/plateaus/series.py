@@ -40,8 +40,8 @@ def expand(models: Mapping[str, Any], name_pattern: str) -> dict[str, Any]:
             if not re.search(name_pattern, member):
                 raise InputError(
                     f"config: models.{name}.revisions makes the model '{member}', which is used in file names: "
-                    "letters, digits, '.', '_' and '-' only, up to 64; shorten the series' id, or give each revision as "
-                    "a model of its own"
+                    "letters, digits, '.', '_' and '-' only, up to 64; shorten the series' id, or give each revision "
+                    "as a model of its own"
                 )
             expanded[member] = told
     return expanded
