@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plateaus import series
 from plateaus.canonical import digest
 from plateaus.errors import InputError
 
@@ -33,14 +34,14 @@ FOLLOWS = {
 }
 """Stage to the stages whose outputs it takes."""
 
-MODEL_KEYS = ("source", "path", "like", "seed", "layernorm")
+MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm")
 """The keys of a model that say which weights it has; the others say how they are used."""
 
 RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
 """The plateau rule, which the figures' texts apply as well."""
 
 READS: dict[str, tuple[str, ...]] = {
-    "fetch": tuple(f"models.*.{key}" for key in MODEL_KEYS),
+    "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
     "extract": ("models.*.centre", "prompts.table", "prompts.shards"),
     "interpolate": (
         "models.*.centre",
@@ -109,7 +110,7 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         schema: See `load_schema`.
 
     Returns:
-        A new dictionary in which every key of the schema is present.
+        A new dictionary in which every key of the schema is present and every series is one model per revision.
 
     Raises:
         InputError: one line that names the key, what is wrong with it, and the mend.
@@ -122,6 +123,7 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         raise InputError(_explain(errors[0], schema))
     config = copy.deepcopy(dict(raw))
     _fill(config, schema)
+    config["models"] = series.expand(config["models"], schema["properties"]["models"]["propertyNames"]["pattern"])
     for name, model in config["models"].items():
         _fill(model, schema["$defs"][model["source"]], schema["$defs"])
         _check_like(config, name)
@@ -151,7 +153,7 @@ def _check_like(config: Config, name: str) -> None:
         if like not in config["models"]:
             raise InputError(
                 f"config: models.{seen[-1]}.like names '{like}', which is not among the models "
-                f"({', '.join(config['models'])}){_nearest(like, config['models'])}"
+                f"({', '.join(config['models'])}){_meant(like, config['models'])}"
             )
         if like in seen:
             raise InputError(f"config: models.{name}.like leads back to itself: name a model with weights of its own")
@@ -169,7 +171,7 @@ def _check_controls(config: Config, name: str) -> None:
             others = [other for other in config["models"] if other != name]
             raise InputError(
                 f"config: models.{name}.controls names '{control}', which is not another of the models "
-                f"({', '.join(others)}){_nearest(control, others)}"
+                f"({', '.join(others)}){_meant(control, {other: config['models'][other] for other in others})}"
             )
 
 
@@ -181,11 +183,11 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         import jsonschema
 
         source = error.instance.get("source") if isinstance(error.instance, dict) else None
-        if source is not None and source not in schema["$defs"]:
-            choices = schema["properties"]["models"]["additionalProperties"]["properties"]["source"]["enum"]
+        choices = schema["properties"]["models"]["additionalProperties"]["properties"]["source"]["enum"]
+        if source is not None and source not in choices:
             near = _nearest(str(source), choices)
             return f"config: {'.'.join(path)}.source is {source!r}{near}; possible: {', '.join(choices)}"
-        if source in schema["$defs"]:
+        if source in choices:
             branch = {**schema["$defs"][source], "$defs": schema["$defs"]}
             inner = next(jsonschema.Draft202012Validator(branch).iter_errors(error.instance), None)
             if inner is not None:
@@ -206,7 +208,7 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
             choices = error.validator_value if error.validator == "enum" else [error.validator_value]
             return (
                 f"config: {key} is {error.instance!r}{_nearest(str(error.instance), choices)}; "
-                f"possible: {', '.join(map(str, choices))}"
+                f"possible: {', '.join(map(str, choices))}" + (f": {why}" if (why := error.schema.get("x-why")) else "")
             )
         case "oneOf":
             return f"config: {key} is {error.instance!r}, which fits none of its forms: {_describe(error.schema)}"
@@ -219,8 +221,13 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
             }
             return f"config: {key} is {error.instance}; it must be {words[error.validator]} {error.validator_value}"
         case "pattern":
+            if form := error.schema.get("x-form"):
+                return f"config: {key} is '{error.instance}': give {form}"
             allowed = "letters, digits, '.', '_' and '-' only, up to 64"
             return f"config: {key} has '{error.instance}', which is used in file names: {allowed}"
+        case "uniqueItems":
+            twice = next(item for item in error.instance if error.instance.count(item) > 1)
+            return f"config: {key} has {twice!r} twice: take one of them out"
         case "contains":
             return f"config: {key} lacks {error.validator_value.get('const')!r}: add it"
         case _:
@@ -233,6 +240,8 @@ def _hint(error: Any) -> str:
             "remove the quotes (with --config, values of nested keys arrive as text: "
             "use an overlay file with --configfile)"
         )
+    if error.validator_value == "string" and isinstance(error.instance, int | float):
+        return "put it in quotes"
     return "change it"
 
 
@@ -243,6 +252,12 @@ def _describe(schema: Mapping[str, Any]) -> str:
 def _nearest(word: str, known: Any) -> str:
     near = difflib.get_close_matches(word, [str(name) for name in known], n=1)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _meant(word: str, models: Mapping[str, Any]) -> str:
+    if members := series.members(models, word):
+        return f": '{word}' is a series, so name one of its models, such as {members[-1]}"
+    return _nearest(word, models)
 
 
 def leaves(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,6 +19,10 @@ SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
 EDITS: dict[str, Any] = {
     "run": "other",
     "models.*.source": None,
+    "models.*.id": {"id": "nobody/nothing"},
+    "models.*.revision": {"id": "nobody/nothing", "revision": "v1"},
+    "models.*.revisions": {"id": "nobody/nothing", "revisions": ["step0", "step1000"]},
+    "models.*.dtype": {"id": "nobody/nothing", "dtype": "float32"},
     "models.*.path": "second-model",
     "models.*.like": None,
     "models.*.seed": 2,
@@ -64,6 +68,8 @@ EDITS: dict[str, Any] = {
 }
 """Key to a value that the test project does not have; None where the test below edits more than one key."""
 
+HUB = {f"models.*.{key}" for key in ("id", "revision", "revisions", "dtype")}
+
 
 def following(*stages: str) -> set[str]:
     """The stages and everything that takes their outputs, directly or not."""
@@ -89,6 +95,9 @@ def edited(leaf: str) -> dict[str, Any]:
     elif leaf == "models.*.like":
         config["models"]["second"] = {"source": "local", "path": "second-model"}
         config["models"]["tiny-random"]["like"] = "second"
+    elif leaf in HUB:
+        # Planning asks no hub, so the repository need not exist.
+        config["models"]["tiny-random"] = {"source": "hub", **EDITS[leaf]}
     elif leaf == "models.*.layernorm":
         config["models"]["tiny-random"] = {"source": "local", "path": "second-model", "layernorm": "removed"}
     elif leaf in ("models.*.path", "models.*.centre", "models.*.controls"):
