@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from plateaus import config as configuration
-from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
+from plateaus.prompts import read_pairs
+from plateaus.sampling import sample
+from tests.workflow.project import CONFIG, PAIRS, ROOT, SUITE, Project
 
 SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
 
@@ -23,6 +25,9 @@ EDITS: dict[str, Any] = {
     "models.*.seed": 2,
     "models.*.centre": True,
     "prompts.table": "other.tsv",
+    "prompts.suite": "",
+    "prompts.sample": 2,
+    "prompts.seed": 2,
     "prompts.shards": 1,
     "interpolate.steps": 9,
     "interpolate.path": "linear",
@@ -157,6 +162,16 @@ def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):
     header, *rows = PAIRS.splitlines()
     table = project.folder / "pairs.tsv"
     table.write_text("\n".join([header, "# turned round", *reversed(rows)]) + "\n", encoding="utf-8")
+    assert project.planned() == {}
+
+
+def test_a_pair_of_the_suite_that_is_not_drawn_is_not_read(project: Project):
+    path = project.folder / "suite.tsv"
+    drawn = {pair.id for pair in sample(read_pairs(path), 1, 0)}
+    header, *rows = SUITE.splitlines()
+    rows = [row if row.split("\t")[0] in drawn else row.replace("\tThe ", "\tThe old ") for row in rows]
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("The old") == 2
     assert project.planned() == {}
 
 
