@@ -42,7 +42,7 @@ RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_a
 
 READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
-    "extract": ("models.*.centre", "prompts.table", "prompts.shards"),
+    "extract": ("models.*.centre", *(f"prompts.{key}" for key in ("table", "suite", "sample", "seed", "shards"))),
     "interpolate": (
         "models.*.centre",
         *(
