@@ -233,13 +233,13 @@ def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> d
         "vocabulary": config.get("vocab_size"),
         "activation": first("hidden_activation", "hidden_act", "activation_function"),
         "norm": "RMSNorm" if "rms_norm_eps" in config else "LayerNorm",
-        "parameters": sum(_count(folder / name) for name in files if name.endswith(".safetensors")),
+        "parameters": sum(count_parameters(folder / name) for name in files if name.endswith(".safetensors")),
         "weights_sha256": digest(heavy),
         "files": files,
     }
 
 
-def _count(path: Path) -> int:
+def count_parameters(path: Path) -> int:
     """Number of parameters in a safetensors file, from its header."""
     with path.open("rb") as handle:
         (length,) = struct.unpack("<Q", handle.read(8))
