@@ -1,0 +1,201 @@
+"""The plan of a run: one line per model and stage, and the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from plateaus.config import FOLLOWS, STAGES, Config, model_key
+from plateaus.plan import calibration, flops, storage
+from plateaus.plan.schedule import Job, Key, Schedule, simulate
+from plateaus.plan.shapes import Shape, shape_of
+from plateaus.plan.storage import Settings
+from plateaus.prompts import Pair, split, tokenise_with_file
+
+MODEL_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline")
+"""One job per model and shard."""
+ALL = "all"
+
+
+class Line(NamedTuple):
+    """One stage of one model.
+
+    Attributes:
+        model: Its id, or `all` for stages over all models.
+        stage: The stage.
+        jobs: Number of jobs.
+        rows: Rows written, over all of its tables.
+        flop: Operations of all jobs.
+        memory: Peak memory of the largest job, bytes.
+        disk: Bytes written.
+        seconds: Of all jobs, one after the other; None without a measured speed.
+    """
+
+    model: str
+    stage: str
+    jobs: int
+    rows: int
+    flop: float
+    memory: float
+    disk: float
+    seconds: float | None
+
+
+class Plan(NamedTuple):
+    """A whole run.
+
+    Attributes:
+        lines: In the order of models and stages.
+        unknown: Models whose shape cannot be known before they are fetched.
+        unplanned: Stages that the cost model does not cover.
+        schedule: On so many cores; None without a measured speed.
+    """
+
+    lines: tuple[Line, ...]
+    unknown: tuple[str, ...]
+    unplanned: tuple[str, ...]
+    schedule: Schedule | None
+
+
+class _Cost(NamedTuple):
+    """One job's."""
+
+    rows: int
+    flop: float
+    memory: float
+    disk: float
+
+
+def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: float | None, slots: int = 1) -> Plan:
+    """Plan a run.
+
+    Args:
+        config: Resolved.
+        pairs: The prompt pairs.
+        models_folder: Where fetched models lie.
+        gflops: Measured speed of one job; without one there are no minutes.
+        slots: Jobs that run side by side.
+    """
+    shards = split(pairs, config["prompts"]["shards"])
+    lines: list[Line] = []
+    jobs: list[Job] = []
+    unknown = []
+    for model, entry in config["models"].items():
+        shape = shape_of(config, model, models_folder)
+        if shape is None:
+            unknown.append(model)
+            continue
+        settings = Settings.of(config, model, shape)
+        lengths = prefix_lengths(config, model, pairs, models_folder)
+        fetch = _fetch(entry["source"], shape)
+        costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
+        for stage in MODEL_STAGES:
+            for shard, members in shards.items():
+                costs[stage, model, shard] = _cost(stage, shape, settings, [lengths[pair.id] for pair in members])
+        seconds = {
+            key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
+            for key, cost in costs.items()
+        }
+        lines += [_line(model, stage, costs, seconds, gflops) for stage in ("fetch", *MODEL_STAGES)]
+        jobs += [Job(key, seconds[key], cost.memory, _after(key, entry)) for key, cost in costs.items()]
+    known = len(config["models"]) - len(unknown)
+    after: tuple[Key, ...] = tuple(job.key for job in jobs)
+    for stage in ("figures", "report"):
+        memory, disk, taken = calibration.light(stage, known, len(pairs), lines)
+        lines.append(Line(ALL, stage, 1, 0, 0.0, memory, disk, None if gflops is None else taken))
+        jobs.append(Job((stage, ALL, ALL), taken, memory, after))
+        after = ((stage, ALL, ALL),)
+    schedule = None
+    if gflops is not None:
+        here = {job.key for job in jobs}
+        jobs = [job._replace(after=tuple(key for key in job.after if key in here)) for job in jobs]
+        schedule = simulate(jobs, slots)
+    unplanned = tuple(stage for stage in STAGES if stage not in {line.stage for line in lines} and known)
+    return Plan(tuple(lines), tuple(unknown), unplanned, schedule)
+
+
+def prefix_lengths(config: Config, model: str, pairs: Sequence[Pair], models_folder: Path) -> dict[str, int]:
+    """Pair to the number of tokens of its prefix: by the model's tokenizer where it is at hand, else by its words."""
+    folder = models_folder / model_key(config, model)
+    entry = config["models"][model]
+    if not (folder / "tokenizer.json").is_file() and entry["source"] == "local":
+        folder = Path(entry["path"])
+    if (folder / "tokenizer.json").is_file():
+        tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
+        return {found.pair.id: len(found.prefix) for found in tokenised}
+    return {pair.id: len(pair.context.split()) for pair in pairs}
+
+
+def _cost(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> _Cost:
+    """One job over pairs with these prefixes."""
+    counts = storage.rows(stage, shape, settings, len(prefixes))
+    return _Cost(
+        rows=sum(counts.values()),
+        flop=_flop(stage, shape, settings, prefixes),
+        memory=storage.memory_bytes(stage, shape, settings, prefixes),
+        disk=storage.disk_bytes(counts, shape),
+    )
+
+
+def _flop(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
+    steps, traced = settings.steps, settings.traced(shape)
+    match stage:
+        case "extract":
+            return sum(flops.extract(shape, prefix) for prefix in prefixes)
+        case "interpolate":
+            return sum(flops.interpolate(shape, prefix, steps, settings.layers) for prefix in prefixes)
+        case "freeze":
+            frozen = (steps, settings.freeze_layers, settings.conditions)
+            return sum(flops.freeze(shape, prefix, *frozen) for prefix in prefixes)
+        case "jacobian":
+            return flops.jacobian(
+                shape, prefixes, steps, traced, components=settings.components, exact_up_to=settings.exact_up_to,
+                probes=settings.probes, memory_gb=settings.memory_gb,
+            )  # fmt: skip
+        case _:
+            return len(prefixes) * flops.spline(shape, steps, traced)
+
+
+def _fetch(source: str, shape: Shape) -> _Cost:
+    cost = calibration.FETCH[source]
+    # A local folder is linked, which takes no room where the file system can.
+    disk = 0.0 if source == "local" else shape.file_bytes + calibration.TOKENIZER_BYTES
+    return _Cost(0, 0.0, cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes, disk)
+
+
+def _fetch_seconds(source: str, shape: Shape) -> float:
+    cost = calibration.FETCH[source]
+    return cost.seconds + cost.seconds_per_gb * shape.model_bytes / 1e9
+
+
+def _seconds(stage: str, cost: _Cost, shape: Shape, gflops: float | None) -> float:
+    """Start-up and loading, then the operations at the stage's share of the measured speed, then the rows."""
+    start = calibration.START_SECONDS + calibration.LOAD_SECONDS_PER_GB * shape.model_bytes / 1e9
+    computing = 0.0 if gflops is None else cost.flop / (gflops * 1e9 * calibration.EFFICIENCY[stage])
+    return start + computing + cost.rows * calibration.ROW_SECONDS
+
+
+def _line(
+    model: str, stage: str, costs: Mapping[Key, _Cost], seconds: Mapping[Key, float], gflops: float | None
+) -> Line:
+    keys = [key for key in costs if key[0] == stage]
+    of = [costs[key] for key in keys]
+    return Line(
+        model=model,
+        stage=stage,
+        jobs=len(keys),
+        rows=sum(cost.rows for cost in of),
+        flop=sum(cost.flop for cost in of),
+        memory=max(cost.memory for cost in of),
+        disk=sum(cost.disk for cost in of),
+        seconds=None if gflops is None else sum(seconds[key] for key in keys),
+    )
+
+
+def _after(key: Key, entry: Mapping[str, object]) -> tuple[Key, ...]:
+    """The jobs that a job waits for."""
+    stage, model, shard = key
+    if stage == "fetch":
+        return (("fetch", str(entry["like"]), ALL),) if "like" in entry else ()
+    return tuple((before, model, ALL if before == "fetch" else shard) for before in FOLLOWS[stage])

@@ -1,0 +1,67 @@
+"""This machine's speed at what the stages spend their time on: float32 matrix products."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+
+class Speed(NamedTuple):
+    """A measured speed.
+
+    Attributes:
+        gflops: Billions of operations a second of one job, on its threads.
+        threads: Threads of one job.
+        device: Where it was measured, and so where the jobs will run.
+        machine: The processor's name and core count.
+    """
+
+    gflops: float
+    threads: int
+    device: str
+    machine: str
+
+
+ROWS, INNER, COLUMNS = 512, 1024, 2048
+"""About what passes an MLP at once, and short, so that some of the products have the core to themselves."""
+
+
+def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
+    """Time a matrix product again and again and take the fastest.
+
+    The fastest, since whatever else runs on the machine can only slow one down.
+
+    Args:
+        threads: `compute.threads`.
+        device: `compute.device`.
+        seconds: For how long.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    import torch
+
+    from plateaus.stages.runner import machine
+    from plateaus.transformer import pick_device
+
+    torch.set_num_threads(threads)
+    chosen = pick_device(device)
+    left, right = torch.randn(ROWS, INNER, device=chosen), torch.randn(INNER, COLUMNS, device=chosen)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end or best == float("inf"):
+        start = time.perf_counter()
+        (left @ right)[0, 0].item()  # waits for the device to be done
+        best = min(best, time.perf_counter() - start)
+    name = machine() if chosen.type == "cpu" else f"{_accelerator(chosen.type)}, {machine()}"
+    return Speed(2.0 * ROWS * INNER * COLUMNS / best / 1e9, threads, str(chosen), name)
+
+
+def _accelerator(kind: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if kind == "cuda" else kind
+
+
+def given(gflops: float, threads: int) -> Speed:
+    """A speed that was measured elsewhere, for a plan for another machine."""
+    return Speed(gflops, threads, "as given", "another machine")
