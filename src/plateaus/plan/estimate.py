@@ -101,10 +101,12 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
         jobs += [Job(key, seconds[key], cost.memory, _after(key, entry)) for key, cost in costs.items()]
     known = len(config["models"]) - len(unknown)
     after: tuple[Key, ...] = tuple(job.key for job in jobs)
-    for stage in ("figures", "report"):
-        memory, disk, taken = calibration.light(stage, known, len(pairs), lines)
-        lines.append(Line(ALL, stage, 1, 0, 0.0, memory, disk, None if gflops is None else taken))
-        jobs.append(Job((stage, ALL, ALL), taken, memory, after))
+    for stage in calibration.LIGHT:
+        light = calibration.LIGHT[stage]
+        taken = light.seconds + known * light.seconds_per_model
+        disk = light.disk + known * light.disk_per_model
+        lines.append(Line(ALL, stage, 1, 0, 0.0, light.memory, disk, None if gflops is None else taken))
+        jobs.append(Job((stage, ALL, ALL), taken, light.memory, after))
         after = ((stage, ALL, ALL),)
     schedule = None
     if gflops is not None:

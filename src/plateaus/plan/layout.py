@@ -37,7 +37,9 @@ def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
             f"about {minutes(plan.schedule.seconds)} with {side}{without}; "
             f"at most {plan.schedule.memory / 1e9:.1f} GB of memory, {_disk(plan) / 1e6:.0f} MB of disk"
         )
-    text.append("memory: of the largest job; minutes: of all its jobs, one after the other; downloads take their own time")
+    text.append(
+        "memory: of the largest job; minutes: of all its jobs, one after the other; downloads take their own time"
+    )
     text += [
         f"model {model}: its shape is not known before it is fetched, so it is not in the totals"
         for model in plan.unknown

@@ -114,7 +114,7 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape) -> float:
     total = 0.0
     for name, count in counts.items():
         vectors = sum(kind == VECTOR for kind in TABLES[name].columns.values())
-        per_row = vectors * 4 * shape.d_model * calibration.VECTOR_ON_DISK
+        per_row = vectors * 4 * shape.d_model * calibration.VECTOR_ON_DISK.get(name, 1.0)
         if name == "codes":
             per_row += shape.d_mlp / 8 * calibration.CODE_ON_DISK
         total += calibration.FILE_BYTES + count * (per_row + calibration.ROW_BYTES.get(name, calibration.OTHER_ROW))
@@ -127,14 +127,32 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape) -> float:
 def memory_bytes(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
     """Peak resident memory of one job over pairs with these prefixes.
 
-    A job peaks either while it loads the model or later, when the model, what is kept for every pair, and the
-    largest intermediate result are there together.
+    The model is a mapped file, of which those pages count that the stage reads: all, but for the spline stage, which
+    reads the MLPs alone; where the file is in another type, or the model is centred, it is a copy in memory.
     """
-    model = calibration.MODEL_CENTRED if settings.centre else calibration.MODEL_PLAIN
-    loading = calibration.BASE_BYTES + model.loading * shape.model_bytes
-    working = {"extract": _extract, "interpolate": _interpolate, "freeze": _freeze, "jacobian": _jacobian, "spline": _spline}
-    resident = calibration.BASE_BYTES + model.resident * shape.model_bytes
-    return max(loading, resident + working[stage](shape, settings, prefixes))
+    working = {
+        "extract": _extract,
+        "interpolate": _interpolate,
+        "freeze": _freeze,
+        "jacobian": _jacobian,
+        "spline": _spline,
+    }
+    return calibration.BASE_BYTES + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, prefixes)
+
+
+def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
+    """The model's share of a job's memory."""
+    embedding = 4.0 * shape.vocabulary * shape.d_model
+    converted = shape.file_bytes < 0.9 * shape.model_bytes
+    if settings.centre and shape.centred:
+        blocks = 4.0 * shape.layers * (shape.attention_weights + shape.mlp_weights)
+        own = calibration.CENTRED_BLOCKS * blocks + calibration.CENTRED_EMBEDDINGS * embedding
+        return own + shape.model_bytes + (calibration.CONVERTED * shape.file_bytes if converted else 0)
+    left = calibration.EMBEDDINGS_LEFT["LayerNorm" if shape.centred else "RMSNorm"] * embedding
+    if converted:
+        return left + shape.model_bytes + calibration.CONVERTED * shape.file_bytes
+    read = 4.0 * shape.layers * shape.mlp_weights if stage == "spline" else float(shape.model_bytes)
+    return left + read
 
 
 def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: int) -> float:
