@@ -13,7 +13,7 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check format docs bench-jacobian lock clean distclean
+.PHONY: help setup report test check format docs bench-jacobian architectures lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -47,6 +47,9 @@ docs: setup ## write config/README.md from the schema
 
 bench-jacobian: setup ## time the closed-form Jacobian norm against torch.func.jacrev at GPT-2 Large's sizes
 	@.venv/bin/python tools/bench_jacobian.py
+
+architectures: setup ## measure every supported architecture against plain models and autograd, as a table
+	@.venv/bin/python -m tests.architectures
 
 lock: ## remake requirements.lock with the newest versions that pyproject.toml allows
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/lock.py

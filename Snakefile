@@ -1,4 +1,4 @@
-# The whole DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> figures -> report.
+# The whole DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> figures -> report.
 #
 #   snakemake --cores 8                                   the default, on the embedded model
 #   snakemake --cores 8 --configfile config/mine.yaml     another config (see config/README.md)
@@ -8,6 +8,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/curves.smk"
 include: "workflow/rules/mechanism.smk"
+include: "workflow/rules/evidence.smk"
 include: "workflow/rules/report.smk"
 
 

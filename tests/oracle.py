@@ -97,8 +97,61 @@ PARTS = {
     "llama": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
     "opt": ("self_attn", "fc2", ("self_attn_layer_norm", "final_layer_norm")),
     "neox": ("attention", "mlp", ("input_layernorm", "post_attention_layernorm")),
+    "qwen2": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
+    "qwen3": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
+    "gemma2": (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+        (
+            "input_layernorm",
+            "post_attention_layernorm",
+            "pre_feedforward_layernorm",
+            "post_feedforward_layernorm",
+        ),
+    ),
+    "olmo": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
+    "olmo2": (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+        ("post_attention_layernorm", "post_feedforward_layernorm"),
+    ),
 }
-"""Names of attention, of what ends the MLP, and of the norms, in the plain modules of each kind of model."""
+"""Names of what ends attention, of what ends the MLP, and of the norms, in the plain modules of each kind of model."""
+
+
+def normalised(norm: torch.nn.Module, x: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Any of the norms written out, in the type of x (the library's RMSNorms compute in float32), x / scale if given."""
+    centred = x - x.mean(-1, keepdim=True) if "LayerNorm" in type(norm).__name__ else x
+    value = centred / (scale_of(norm, x) if scale is None else scale)
+    if getattr(norm, "weight", None) is not None:
+        # Gemma's models add the one in float32, whatever type is asked of them here.
+        gemma = "Gemma" in type(norm).__name__
+        value = value * ((norm.weight.float() + 1).to(norm.weight) if gemma else norm.weight)
+    return value + norm.bias if getattr(norm, "bias", None) is not None else value
+
+
+def scale_of(norm: torch.nn.Module, x: Tensor) -> Tensor:
+    """What a norm divides by."""
+    centred = x - x.mean(-1, keepdim=True) if "LayerNorm" in type(norm).__name__ else x
+    eps = next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 1e-5)
+    return (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+
+
+def mlp_branch(block: torch.nn.Module, kind: str):
+    """One layer's MLP branch, from the residual vector it reads to what is added, of plain modules in any float type."""
+    before, after = {
+        "gpt2": ("ln_2", None),
+        "opt": ("final_layer_norm", None),
+        "gemma2": ("pre_feedforward_layernorm", "post_feedforward_layernorm"),
+        "olmo2": (None, "post_feedforward_layernorm"),
+    }.get(kind, ("post_attention_layernorm", None))
+
+    def branch(x: Tensor) -> Tensor:
+        read = x if before is None else normalised(getattr(block, before), x)
+        out = block.fc2(block.activation_fn(block.fc1(read))) if kind == "opt" else block.mlp(read)
+        return out if after is None else normalised(getattr(block, after), out)
+
+    return branch
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
@@ -166,11 +219,7 @@ def freeze(
 
         def frozen_scale(norm: torch.nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
             x = last(inputs[0])[:, -1]
-            centred = x - x.mean(-1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else x
-            eps = norm.eps if isinstance(norm, torch.nn.LayerNorm) else norm.variance_epsilon
-            scale = (centred.square().mean(-1, keepdim=True) + eps).sqrt().mean()
-            value = centred / scale * norm.weight
-            return replaced(out, value + norm.bias if getattr(norm, "bias", None) is not None else value)
+            return replaced(out, normalised(norm, x, scale_of(norm, x).mean()))
 
         handles += [getattr(block, name).register_forward_hook(frozen_scale) for block in blocks for name in norms]
         handles.append(final_norm(model).register_forward_hook(frozen_scale))

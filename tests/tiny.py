@@ -8,11 +8,16 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    Olmo2Config,
+    OlmoConfig,
     OPTConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
 )
 
 WORDS = [
@@ -32,14 +37,16 @@ WORDS = [
 ]
 """Every one a single token of the tiny tokenizer; anything else falls apart into bytes."""
 
+GATED = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None,
+}  # fmt: skip
+
 SHAPES = {
     "gpt2": lambda vocabulary: GPT2Config(
         vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
     ),
-    "llama": lambda vocabulary: LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=5, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
-    ),
+    "llama": lambda vocabulary: LlamaConfig(vocab_size=vocabulary, **GATED),
     "opt": lambda vocabulary: OPTConfig(
         vocab_size=vocabulary, hidden_size=32, ffn_dim=64, num_hidden_layers=5, num_attention_heads=4,
         word_embed_proj_dim=32, max_position_embeddings=64, bos_token_id=0, eos_token_id=0, pad_token_id=1,
@@ -48,6 +55,14 @@ SHAPES = {
         vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=5, num_attention_heads=4,
         max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
     ),
+    "qwen2": lambda vocabulary: Qwen2Config(vocab_size=vocabulary, **GATED),
+    "qwen3": lambda vocabulary: Qwen3Config(vocab_size=vocabulary, head_dim=8, **GATED),
+    "gemma2": lambda vocabulary: Gemma2Config(
+        vocab_size=vocabulary, head_dim=8, query_pre_attn_scalar=8, attn_logit_softcapping=5.0,
+        final_logit_softcapping=3.0, **GATED,
+    ),
+    "olmo": lambda vocabulary: OlmoConfig(vocab_size=vocabulary, **GATED),
+    "olmo2": lambda vocabulary: Olmo2Config(vocab_size=vocabulary, **GATED),
 }  # fmt: skip
 
 
@@ -66,6 +81,22 @@ def tokenizer() -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="!", bos_token="!")
+
+
+def save_without_layernorm(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny LN-free GPT-2 in the published format: LayerNorm's epsilon 1e12, its weights times 1e6 over a fixed
+    standard deviation, its biases as they were, so that it centres and multiplies but no longer divides by what it reads.
+    """
+    save("gpt2", folder, seed=seed)
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "ln_" in name and name.endswith("weight"):
+                parameter.mul_(1e6 / (0.5 + 2 * float(torch.rand(1, generator=generator))))
+    model.config.layer_norm_epsilon = 1e12
+    model.save_pretrained(folder)
+    return folder
 
 
 def save(kind: str, folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:

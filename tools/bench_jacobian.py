@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from plateaus import mlp as closed
+from plateaus.norm import Norm
 from plateaus.stages.runner import machine
 
 
 def branch(d_model: int, d_mlp: int) -> closed.Mlp:
     """An MLP branch of GPT-2's kind with random weights."""
     torch.manual_seed(0)
-    norm = closed.Norm(1 + 0.1 * torch.randn(d_model), 0.1 * torch.randn(d_model), 1e-5, centred=True)
+    norm = Norm(1 + 0.1 * torch.randn(d_model), 0.1 * torch.randn(d_model), 1e-5, centred=True)
     return closed.Mlp(
         norm=norm,
         w_in=torch.randn(d_mlp, d_model) / d_model**0.5,

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.architecture import norm_of
-from plateaus.mlp import Norm
+from plateaus.architecture import attention_norm, score_scale
+from plateaus.norm import Norm
 from plateaus.transformer import Prefix, Transformer
 
 
@@ -82,10 +82,7 @@ def jacobian(
     own_keys, own_values = (x.repeat_interleave(groups, dim=0) for x in (affine.keys, affine.values))
     z = through_q @ affine.queries + through_k @ own_keys + own[..., None, None] * own_values
     whole = affine.out @ z.reshape(n, count * width, -1)
-    normalised, sigma = affine.norm.normalise(rows)
-    whole = affine.norm.centre(whole)
-    removed = (whole @ normalised[:, :, None]) * (normalised[:, None, :] / rows.shape[-1])
-    return (whole - removed) / sigma[:, :, None]
+    return affine.norm.through(rows, affine.norm.centre(whole))
 
 
 def read_heads(model: Transformer, layer: int, rows: Tensor, prefix: Prefix) -> Heads:
@@ -101,11 +98,11 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
         keys, so that the closed form cannot be had.
     """
     block = model.bridge.blocks[layer]
-    scale = getattr(block.attn.original_component, "scaling", None)
-    if "ln1" not in block.submodules or not isinstance(scale, float):
-        return None
+    scale = score_scale(block.attn)
     out = block.attn.W_O.detach().reshape(-1, model.d_model).T
-    norm = norm_of(block.ln1, model.d_model, out)
+    norm = attention_norm(block, out[:, 0])
+    if norm is None or scale is None:
+        return None
     basis = torch.cat([torch.zeros(1, model.d_model, dtype=out.dtype, device=out.device), torch.diag(norm.gain)])
     seen = model.attention_parts(layer, basis, prefix, after_norm=True)
     if "queries" not in seen:

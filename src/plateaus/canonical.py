@@ -22,3 +22,9 @@ def file_digest(path: Path) -> str:
     """The sha256 of a file's bytes, as hexadecimal digits."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def blob_digest(path: Path) -> str:
+    """The hash by which git knows a file's content: the sha1 of a header with its length, and its bytes."""
+    content = Path(path).read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

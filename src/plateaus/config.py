@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plateaus import series
 from plateaus.canonical import digest
 from plateaus.errors import InputError
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 Config = dict[str, Any]
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "figures", "report")
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "figures", "report")
 """In the order of the DAG."""
 
 FOLLOWS = {
@@ -24,16 +25,20 @@ FOLLOWS = {
     "freeze": ("fetch", "extract"),
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline"),
+    "sharpness": ("interpolate", "freeze"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it takes."""
 
-MODEL_KEYS = ("source", "path", "like", "seed")
+MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm")
 """The keys of a model that say which weights it has; the others say how they are used."""
 
+RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
+"""The plateau rule, which the figures' texts apply as well."""
+
 READS: dict[str, tuple[str, ...]] = {
-    "fetch": tuple(f"models.*.{key}" for key in MODEL_KEYS),
+    "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
     "extract": ("models.*.centre", "prompts.table", "prompts.shards"),
     "interpolate": (
         "models.*.centre",
@@ -52,8 +57,11 @@ READS: dict[str, tuple[str, ...]] = {
         "jacobian.probes",
     ),
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
+    "sharpness": RULE,
     "figures": (
+        "models.*.controls",
         "interpolate.trace_layer",
+        *RULE,
         *(f"figures.{key}" for key in ("pairs", "depths", "dpi", "colormap")),
     ),
     "report": ("report.title", "report.renderer"),
@@ -80,7 +88,7 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         schema: See `load_schema`.
 
     Returns:
-        A new dictionary in which every key of the schema is present.
+        A new dictionary in which every key of the schema is present and every series is one model per revision.
 
     Raises:
         InputError: one line that names the key, what is wrong with it, and the mend.
@@ -93,9 +101,11 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         raise InputError(_explain(errors[0], schema))
     config = copy.deepcopy(dict(raw))
     _fill(config, schema)
+    config["models"] = series.expand(config["models"], schema["properties"]["models"]["propertyNames"]["pattern"])
     for name, model in config["models"].items():
         _fill(model, schema["$defs"][model["source"]], schema["$defs"])
         _check_like(config, name)
+        _check_controls(config, name)
     layers, trace = config["interpolate"]["layers"], config["interpolate"]["trace_layer"]
     if layers != "all" and trace not in layers and min(layers) >= 0:
         raise InputError(
@@ -121,11 +131,26 @@ def _check_like(config: Config, name: str) -> None:
         if like not in config["models"]:
             raise InputError(
                 f"config: models.{seen[-1]}.like names '{like}', which is not among the models "
-                f"({', '.join(config['models'])}){_nearest(like, config['models'])}"
+                f"({', '.join(config['models'])}){_meant(like, config['models'])}"
             )
         if like in seen:
             raise InputError(f"config: models.{name}.like leads back to itself: name a model with weights of its own")
+        if config["models"][like].get("layernorm") == "removed":
+            raise InputError(
+                f"config: models.{seen[-1]}.like names '{like}', whose LayerNorm was removed: with fresh weights its "
+                "norms would pass on nothing; name the stock model"
+            )
         seen.append(like)
+
+
+def _check_controls(config: Config, name: str) -> None:
+    for control in config["models"][name].get("controls", []):
+        if control not in config["models"] or control == name:
+            others = [other for other in config["models"] if other != name]
+            raise InputError(
+                f"config: models.{name}.controls names '{control}', which is not another of the models "
+                f"({', '.join(others)}){_meant(control, {other: config['models'][other] for other in others})}"
+            )
 
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> str:
@@ -136,11 +161,11 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
         import jsonschema
 
         source = error.instance.get("source") if isinstance(error.instance, dict) else None
-        if source is not None and source not in schema["$defs"]:
-            choices = schema["properties"]["models"]["additionalProperties"]["properties"]["source"]["enum"]
+        choices = schema["properties"]["models"]["additionalProperties"]["properties"]["source"]["enum"]
+        if source is not None and source not in choices:
             near = _nearest(str(source), choices)
             return f"config: {'.'.join(path)}.source is {source!r}{near}; possible: {', '.join(choices)}"
-        if source in schema["$defs"]:
+        if source in choices:
             branch = {**schema["$defs"][source], "$defs": schema["$defs"]}
             inner = next(jsonschema.Draft202012Validator(branch).iter_errors(error.instance), None)
             if inner is not None:
@@ -161,7 +186,7 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
             choices = error.validator_value if error.validator == "enum" else [error.validator_value]
             return (
                 f"config: {key} is {error.instance!r}{_nearest(str(error.instance), choices)}; "
-                f"possible: {', '.join(map(str, choices))}"
+                f"possible: {', '.join(map(str, choices))}" + (f": {why}" if (why := error.schema.get("x-why")) else "")
             )
         case "oneOf":
             return f"config: {key} is {error.instance!r}, which fits none of its forms: {_describe(error.schema)}"
@@ -174,8 +199,13 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> str:
             }
             return f"config: {key} is {error.instance}; it must be {words[error.validator]} {error.validator_value}"
         case "pattern":
+            if form := error.schema.get("x-form"):
+                return f"config: {key} is '{error.instance}': give {form}"
             allowed = "letters, digits, '.', '_' and '-' only, up to 64"
             return f"config: {key} has '{error.instance}', which is used in file names: {allowed}"
+        case "uniqueItems":
+            twice = next(item for item in error.instance if error.instance.count(item) > 1)
+            return f"config: {key} has {twice!r} twice: take one of them out"
         case "contains":
             return f"config: {key} lacks {error.validator_value.get('const')!r}: add it"
         case _:
@@ -188,6 +218,8 @@ def _hint(error: Any) -> str:
             "remove the quotes (with --config, values of nested keys arrive as text: "
             "use an overlay file with --configfile)"
         )
+    if error.validator_value == "string" and isinstance(error.instance, int | float):
+        return "put it in quotes"
     return "change it"
 
 
@@ -200,16 +232,25 @@ def _nearest(word: str, known: Any) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def _meant(word: str, models: Mapping[str, Any]) -> str:
+    if members := series.members(models, word):
+        return f": '{word}' is a series, so name one of its models, such as {members[-1]}"
+    return _nearest(word, models)
+
+
 def leaves(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every key of the schema that holds a value, as a dotted path (models.* for any model), with its part of it."""
     for key, part in schema["properties"].items():
         if key == "models":
             yield "models.*.source", part["additionalProperties"]["properties"]["source"]
-            for name in ("local", "random"):
-                for leaf, definition in schema["$defs"][name]["properties"].items():
-                    if leaf not in ("source", "centre"):
-                        yield f"models.*.{leaf}", definition
-            yield "models.*.centre", schema["$defs"]["centre"]
+            # Sources share keys, so each is told once; a shared one is described under its own name.
+            found = {
+                leaf: schema["$defs"][leaf] if "$ref" in definition else definition
+                for source in schema["$defs"].values()
+                for leaf, definition in source.get("properties", {}).items()
+                if leaf != "source"
+            }
+            yield from ((f"models.*.{leaf}", definition) for leaf, definition in found.items())
         elif part.get("type") == "object":
             for name, inner in part["properties"].items():
                 yield f"{key}.{name}", inner
@@ -233,6 +274,8 @@ def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]
 def weights_of(config: Config, model: str) -> dict[str, Any]:
     """Which weights a model has, with the model it is like resolved: the fetch stage's slice of the config."""
     chosen = {key: value for key, value in config["models"][model].items() if key in MODEL_KEYS}
+    if chosen.get("layernorm") == "kept":
+        del chosen["layernorm"]  # says nothing about which weights these are
     if "like" in chosen:
         chosen["like"] = weights_of(config, chosen["like"])
     return chosen

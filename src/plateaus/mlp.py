@@ -1,4 +1,4 @@
-"""An MLP branch with its norm as plain weights, and its Jacobian's norm in closed form.
+"""An MLP branch with its norms as plain weights, and its Jacobian's norm in closed form.
 
 f(x) = W_out act(W_in n(x) + b_in) + b_out, or gated, f(x) = W_out (act(W_gate n(x)) * (W_in n(x))), where n is
 LayerNorm or RMSNorm. With the norm's gain and centring P folded into A = (W_in * gain) P, its output before the gain
@@ -8,6 +8,11 @@ x^ = P x / sigma and g = act'(z), the Jacobian is W_out diag(g) A (I - x^ x^T / 
 
 so that one Gram matrix per layer, made once, gives every step of every pair by a quadratic form in place of d_model
 backward passes. `sigma` holds the norm's eps, so nothing is approximated.
+
+Where the branch's output goes through a norm as well (Gemma-2, OLMo-2), y^ = P f / sigma_f and gain G, the Jacobian is
+G (P - y^ y^^T / d) J / sigma_f. With G P folded into W_out before M is made, that leaves two products from the left:
+
+    |J'|_F^2 = (|G P J|_F^2 - (2/d) (J^T P G^2 y^) . (J^T y^) + |G y^|^2 |J^T y^|^2 / d^2) / sigma_f^2.
 """
 
 from __future__ import annotations
@@ -19,53 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plateaus.norm import Norm
+
 Rows = Float[Tensor, "rows d_model"]
-
-
-class Norm(NamedTuple):
-    """LayerNorm or RMSNorm.
-
-    Attributes:
-        gain: (d_model,), what the normalised vector is multiplied by.
-        bias: (d_model,), added after the gain; zeros where there is none.
-        eps: Added to the mean square before the root.
-        centred: Whether the mean is removed first (LayerNorm).
-    """
-
-    gain: Float[Tensor, " d_model"]
-    bias: Float[Tensor, " d_model"]
-    eps: float
-    centred: bool
-
-    def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        """P x: x without its mean over d_model for LayerNorm, x itself for RMSNorm."""
-        return x - x.mean(-1, keepdim=True) if self.centred else x
-
-    def normalise(self, x: Rows) -> tuple[Rows, Float[Tensor, "rows 1"]]:
-        """The normalised vector before gain and bias, and sigma, the root that it was divided by."""
-        centred = self.centre(x)
-        sigma = (centred.square().mean(-1, keepdim=True) + self.eps).sqrt()
-        return centred / sigma, sigma
-
-    def __call__(self, x: Rows) -> Rows:
-        """The norm's output."""
-        return self.normalise(x)[0] * self.gain + self.bias
-
-    def push(self, x: Rows, v: Rows) -> Rows:
-        """The derivative of the normalised vector (before gain) at x along v: (P v - x^ (x^ . v) / d) / sigma."""
-        normalised, sigma = self.normalise(x)
-        along = (normalised * v).sum(-1, keepdim=True) / x.shape[-1]
-        return (self.centre(v) - normalised * along) / sigma
-
-    def jacobian_norm(self, x: Rows) -> Float[Tensor, " rows"]:
-        """|J|_F of the norm itself, gain included (the post, footnote 4)."""
-        normalised, sigma = self.normalise(x)
-        d = x.shape[-1]
-        gain = self.gain.square()
-        kept = gain.sum() * (1 - 1 / d if self.centred else 1)
-        removed = (gain * normalised.square()).sum(-1)
-        square = kept - removed * (2 / d) + removed * normalised.square().sum(-1) / d**2
-        return square.clamp_min(0).sqrt() / sigma.squeeze(-1)
 
 
 class Mlp(NamedTuple):
@@ -73,6 +34,7 @@ class Mlp(NamedTuple):
 
     Attributes:
         norm: What it reads its input through.
+        post_norm: What its output goes through before it is added to the residual stream; None in most models.
         w_in: (d_mlp, d_model).
         b_in: (d_mlp,).
         w_gate: (d_mlp, d_model) in gated MLPs, else None.
@@ -90,9 +52,15 @@ class Mlp(NamedTuple):
     w_out: Float[Tensor, "d_model d_mlp"]
     b_out: Float[Tensor, " d_model"]
     activation: Callable[[Tensor], Tensor]
+    post_norm: Norm | None = None
 
     def __call__(self, x: Rows) -> Rows:
         """The branch's output, what it adds to the residual stream."""
+        out = self.before_post_norm(x)
+        return out if self.post_norm is None else self.post_norm(out)
+
+    def before_post_norm(self, x: Rows) -> Rows:
+        """The output of W_out."""
         read = self.norm(x)
         z = self.pre_activation(x)
         hidden = self.activation(z)
@@ -145,6 +113,8 @@ class Gram(NamedTuple):
         gate_gate: Likewise.
         folded_in: `Mlp.folded`'s input weights, (d_mlp, d_model).
         folded_gate: Its gate weights.
+        post: The same three with the gain of the norm after the branch folded into W_out; None where there is no such
+            norm.
     """
 
     in_in: Tensor
@@ -152,6 +122,7 @@ class Gram(NamedTuple):
     gate_gate: Tensor | None
     folded_in: Tensor
     folded_gate: Tensor | None
+    post: Gram | None = None
 
 
 BLOCKS = 8
@@ -161,7 +132,14 @@ BLOCKS = 8
 def gram(mlp: Mlp) -> Gram:
     """(A A^T) * (W_out^T W_out) for each pair of input matrices: made once per layer, for all steps and pairs."""
     a, gate = mlp.folded()
-    out = mlp.w_out.T.contiguous()
+    plain = _gram(a, gate, mlp.w_out.T.contiguous())
+    if mlp.post_norm is None:
+        return plain
+    return plain._replace(post=_gram(a, gate, mlp.post_norm.centre(mlp.w_out.T) * mlp.post_norm.gain))
+
+
+def _gram(a: Tensor, gate: Tensor | None, out: Tensor) -> Gram:
+    """Of input matrices and W_out^T."""
     if gate is None:
         return Gram(_symmetric(a, out), None, None, a, None)
     return Gram(_symmetric(a, out), (a @ gate.T).mul_(out @ out.T), _symmetric(gate, out), a, gate)
@@ -185,10 +163,11 @@ class MlpNorms(NamedTuple):
     """Frobenius norms at every row.
 
     Attributes:
-        mlp: Of the branch with its norm.
-        mlp_fc: Of the branch without it, with respect to the normalised vector before the gain (within the space of
+        mlp: Of the branch with its norms.
+        mlp_fc: Of the branch without them, with respect to the normalised vector before the gain (within the space of
             centred vectors for LayerNorm).
-        norm: Of the norm alone, gain included.
+        norm: Of one norm alone, gain included: the one before the branch, or after it where there is none before
+            (OLMo-2).
     """
 
     mlp: Float[Tensor, " rows"]
@@ -205,37 +184,91 @@ def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows) -> MlpNorms:
         x: The residual vectors that the branch reads.
     """
     at = mlp.linearise(x)
-    a, gate = matrices.folded_in, matrices.folded_gate
-    normalised, sigma = mlp.norm.normalise(x)
+    form = _form_of(matrices, at)
+    hidden = _through_hidden(matrices, at, mlp.norm.normalise(x)[0])
+    if mlp.post_norm is None or matrices.post is None:
+        square = mlp.norm.shrink(form, (hidden @ mlp.w_out.T).square().sum(-1), x)
+    else:
+        square = _after_post_norm(mlp, mlp.post_norm, matrices, matrices.post, at, hidden, x)
+    norm, read = separate_norm(mlp, x)
+    return MlpNorms(mlp=square.clamp_min(0).sqrt(), mlp_fc=form.clamp_min(0).sqrt(), norm=norm.jacobian_norm(read))
+
+
+def _after_post_norm(
+    mlp: Mlp, post: Norm, matrices: Gram, folded: Gram, at: Linearisation, hidden: Tensor, x: Rows
+) -> Float[Tensor, " rows"]:
+    """|J'|_F^2 with the norm after the branch; see the module's docstring.
+
+    Args:
+        mlp: The branch.
+        post: The norm after it.
+        matrices: The layer's.
+        folded: Those with that norm's gain folded into W_out.
+        at: The hidden units' coefficients.
+        hidden: What the hidden units change by along x^.
+        x: The residual vectors that the branch reads.
+    """
     d = x.shape[-1]
+    y, sigma = post.normalise(mlp.before_post_norm(x))
+    along = (post.centre(hidden @ mlp.w_out.T) * post.gain).square().sum(-1)
+    whole = mlp.norm.shrink(_form_of(folded, at), along, x)
+
+    def pull(w: Rows) -> Rows:
+        """J^T w of the branch before its last norm."""
+        through = w @ mlp.w_out
+        back = (at.through_in * through) @ matrices.folded_in
+        if matrices.folded_gate is not None and at.through_gate is not None:
+            back = back + (at.through_gate * through) @ matrices.folded_gate
+        return mlp.norm.push(x, back)
+
+    by_y = pull(y)
+    square = (
+        whole
+        - (2 / d) * (pull(post.centre(post.gain.square() * y)) * by_y).sum(-1)
+        + (post.gain * y).square().sum(-1) * by_y.square().sum(-1) / d**2
+    )
+    return square / sigma.squeeze(-1).square()
+
+
+def separate_norm(mlp: Mlp, x: Rows) -> tuple[Norm, Rows]:
+    """The norm that is looked at alone and what it reads: before the branch, or after it if there is none before."""
+    if mlp.norm.scaled or mlp.post_norm is None:
+        return mlp.norm, x
+    return mlp.post_norm, mlp.before_post_norm(x)
+
+
+def _form_of(matrices: Gram, at: Linearisation) -> Float[Tensor, " rows"]:
     form = _form(at.through_in, matrices.in_in, at.through_in)
-    along = at.through_in * (normalised @ a.T)
-    if gate is not None and at.through_gate is not None:
+    if at.through_gate is not None:
         assert matrices.in_gate is not None
         assert matrices.gate_gate is not None
         form = form + 2 * _form(at.through_in, matrices.in_gate, at.through_gate)
         form = form + _form(at.through_gate, matrices.gate_gate, at.through_gate)
-        along = along + at.through_gate * (normalised @ gate.T)
-    removed = (along @ mlp.w_out.T).square().sum(-1)
-    square = form - removed * (2 / d) + removed * normalised.square().sum(-1) / d**2
-    return MlpNorms(
-        mlp=square.clamp_min(0).sqrt() / sigma.squeeze(-1),
-        mlp_fc=form.clamp_min(0).sqrt(),
-        norm=mlp.norm.jacobian_norm(x),
-    )
+    return form
 
 
 def _form(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
     return ((left @ matrix) * right).sum(-1)
 
 
+def _through_hidden(matrices: Gram, at: Linearisation, u: Rows) -> Float[Tensor, "rows d_mlp"]:
+    """What the hidden units change by along a centred change u of the normalised vector."""
+    hidden = at.through_in * (u @ matrices.folded_in.T)
+    if matrices.folded_gate is not None and at.through_gate is not None:
+        hidden = hidden + at.through_gate * (u @ matrices.folded_gate.T)
+    return hidden
+
+
 def push(mlp: Mlp, x: Rows, v: Rows) -> Rows:
-    """J v of the branch with its norm, one direction per row."""
-    return push_fc(mlp, x, mlp.norm.push(x, v))
+    """J v of the branch with its norms, one direction per row."""
+    moved = push_fc(mlp, x, mlp.norm.push(x, v))
+    if mlp.post_norm is None:
+        return moved
+    return mlp.post_norm.push(mlp.before_post_norm(x), moved) * mlp.post_norm.gain
 
 
 def push_fc(mlp: Mlp, x: Rows, u: Rows) -> Rows:
-    """J_fc u of the branch without its norm, u being a change of the normalised vector before the gain."""
+    """J_fc u of the branch without its norms, u being a change of the normalised vector before the gain."""
     at = mlp.linearise(x)
     scaled = u * mlp.norm.gain
     hidden = at.through_in * (scaled @ mlp.w_in.T)
@@ -244,17 +277,26 @@ def push_fc(mlp: Mlp, x: Rows, u: Rows) -> Rows:
     return hidden @ mlp.w_out.T
 
 
+def push_norm(mlp: Mlp, x: Rows, v: Rows) -> Rows:
+    """J v of the norm that is looked at alone (`separate_norm`), gain included.
+
+    v is a direction at x; for a norm after the branch it is carried to that norm's input, and made as long as v.
+    """
+    norm, read = separate_norm(mlp, x)
+    if read is not x:
+        v = torch.nn.functional.normalize(push_fc(mlp, x, v), dim=-1, eps=1e-30)
+    return norm.push(read, v) * norm.gain
+
+
 def jacobian(mlp: Mlp, x: Rows) -> Float[Tensor, "rows d_model d_model"]:
-    """The whole Jacobian of the branch with its norm at every row, for products along the layers."""
+    """The whole Jacobian of the branch with its norms at every row, for products along the layers."""
     at = mlp.linearise(x)
     a, gate = mlp.folded()
-    normalised, sigma = mlp.norm.normalise(x)
     hidden = at.through_in[:, :, None] * a
     if gate is not None and at.through_gate is not None:
         hidden = hidden + at.through_gate[:, :, None] * gate
-    whole = mlp.w_out @ hidden
-    removed = (whole @ normalised[:, :, None]) * (normalised[:, None, :] / x.shape[-1])
-    return (whole - removed) / sigma[:, :, None]
+    whole = mlp.norm.through(x, mlp.w_out @ hidden)
+    return whole if mlp.post_norm is None else mlp.post_norm.after(mlp.before_post_norm(x), whole)
 
 
 def derivative(activation: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from scipy.stats import spearmanr
 from plateaus import tables
 from plateaus.figures import f08_step_sizes, findings, panels, wording, x02_tokens
 from plateaus.figures.contract import Settings
-from plateaus.figures.measures import PLATEAU_DEPARTURE, PLATEAU_REST, PLATEAU_WIDTH, Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Rule, Sharpness, is_plateau
 
 NEARLY_STRAIGHT = 0.7
 """A boundary at least this wide is called close to a straight line's."""
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     model: str
     pair: panels.Words
-    sharpness: Sharpness
+    sharpness: Sharpness[float]
 
 
 def summary(results: Results, settings: Settings) -> list[Row]:
@@ -48,25 +48,27 @@ def summary(results: Results, settings: Settings) -> list[Row]:
     return rows
 
 
-def shape(sharpness: Sharpness) -> str:
+def shape(sharpness: Sharpness[float], rule: Rule) -> str:
     """What a curve is called, by the plateau rule and by `NEARLY_STRAIGHT`."""
-    if sharpness.is_plateau:
+    if is_plateau(sharpness, rule):
         return "meets the plateau rule"
-    if sharpness.width >= NEARLY_STRAIGHT:
+    if sharpness.w >= NEARLY_STRAIGHT:
         return "is about as gradual as a straight line"
-    return f"has a narrower boundary than a straight line, but does not meet the plateau rule ({failing(sharpness)})"
+    return (
+        f"has a narrower boundary than a straight line, but does not meet the plateau rule ({failing(sharpness, rule)})"
+    )
 
 
-def failing(sharpness: Sharpness) -> str:
+def failing(sharpness: Sharpness[float], rule: Rule) -> str:
     """The parts of the plateau rule that a curve does not meet."""
     found = []
-    if sharpness.width > PLATEAU_WIDTH:
-        found.append(f"w is above {PLATEAU_WIDTH}")
+    if sharpness.w > rule.w_at_most:
+        found.append(f"w is above {rule.w_at_most:g}")
     for side, rest in (("A", sharpness.rest_a), ("B", sharpness.rest_b)):
-        if rest < PLATEAU_REST:
-            found.append(f"it rests near {side} for less than {PLATEAU_REST}")
-    if sharpness.departure > PLATEAU_DEPARTURE:
-        found.append(f"it departs from a monotone curve by more than {PLATEAU_DEPARTURE}")
+        if rest < rule.rest_at_least:
+            found.append(f"it rests near {side} for less than {rule.rest_at_least:g}")
+    if sharpness.departure > rule.departure_at_most:
+        found.append(f"it departs from a monotone curve by more than {rule.departure_at_most:g}")
     return wording.listed(found)
 
 
@@ -85,16 +87,14 @@ def overview(results: Results, settings: Settings) -> str:
     rows = summary(results, settings)
     if not rows:
         return f"No model of this run was interpolated at layer {settings.trace_layer}."
-    meeting = [row for row in rows if row.sharpness.is_plateau]
-    by_width = sorted(rows, key=lambda row: row.sharpness.width)
+    meeting = [row for row in rows if is_plateau(row.sharpness, settings.rule)]
+    by_width = sorted(rows, key=lambda row: row.sharpness.w)
     narrow, wide = by_width[0], by_width[-1]
     verb = "meets" if len(meeting) <= 1 else "meet"
     said = f"Of {wording.plural(len(rows), 'curve')}, {len(meeting) or 'none'} {verb} the plateau rule. "
-    said += f"The sharpest is {narrow.pair.markdown} on `{narrow.model}` (w = {wording.number(narrow.sharpness.width)})"
+    said += f"The sharpest is {narrow.pair.markdown} on `{narrow.model}` (w = {wording.number(narrow.sharpness.w)})"
     if len(rows) > 1:
-        said += (
-            f", the most gradual {wide.pair.markdown} on `{wide.model}` (w = {wording.number(wide.sharpness.width)})"
-        )
+        said += f", the most gradual {wide.pair.markdown} on `{wide.model}` (w = {wording.number(wide.sharpness.w)})"
     return said + "."
 
 
@@ -102,8 +102,8 @@ def logits(results: Results, model: str, settings: Settings) -> str:
     """What f02_logits shows."""
     rows = [row for row in summary(results, settings) if row.model == model]
     return " ".join(
-        f"{row.pair.markdown} {shape(row.sharpness)}: w = {wording.number(row.sharpness.width)}, midpoint at "
-        f"{wording.number(row.sharpness.alpha50)}, and rests of {wording.number(row.sharpness.rest_a)} near "
+        f"{row.pair.markdown} {shape(row.sharpness, settings.rule)}: w = {wording.number(row.sharpness.w)}, midpoint "
+        f"at {wording.number(row.sharpness.midpoint)}, and rests of {wording.number(row.sharpness.rest_a)} near "
         f"“{wording.escape(row.pair.a)}” and {wording.number(row.sharpness.rest_b)} near "
         f"“{wording.escape(row.pair.b)}”."
         for row in rows
@@ -123,7 +123,7 @@ def widths(results: Results, model: str, pair: str, *, interp: int | None, recor
     rows = results.curve(model, pair, interp_layer=interp, record_layer=record)
     varied = "record_layer" if record is None else "interp_layer"
     rows = rows[rows["record_layer"] > rows["interp_layer"]]
-    return {layer: panels.measured(curve).width for layer, curve in panels.split(rows, varied).items()}
+    return {layer: panels.measured(curve).w for layer, curve in panels.split(rows, varied).items()}
 
 
 def record_layers(results: Results, model: str, settings: Settings) -> str:
@@ -175,7 +175,7 @@ def fixed_depth(results: Results, model: str, settings: Settings) -> str:
         for start, rows in panels.split(curves, "interp_layer").items():
             for end, curve in panels.split(rows, "record_layer").items():
                 if end - start in settings.depths:
-                    found.setdefault(end - start, {})[start] = panels.measured(curve).width
+                    found.setdefault(end - start, {})[start] = panels.measured(curve).w
         depths = sorted(found)
         medians = [float(np.median(list(found[depth].values()))) for depth in depths]
         listed = wording.listed(
@@ -211,7 +211,7 @@ def step_sizes(results: Results, model: str, settings: Settings) -> str:
         said.append(
             f"{name}: at layer {last} the largest step is {height} times the mean, at alpha "
             f"{wording.number(steps.peak_alpha)}; that layer’s curve has its midpoint at "
-            f"{wording.number(sharp.alpha50)}, and the largest step is {side} its boundary."
+            f"{wording.number(sharp.midpoint)}, and the largest step is {side} its boundary."
         )
     return " ".join(said)
 

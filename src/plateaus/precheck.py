@@ -73,6 +73,7 @@ def check_models(config: Config, models_folder: Path) -> None:
             weights.check_folder(fetched)
         elif model["source"] == "local":
             weights.check_local(Path(model["path"]), name)
+            weights.check_layernorm(Path(model["path"]), model["layernorm"] == "removed", name)
         elif model["source"] == "embedded":
             weights.embedded_file()
 

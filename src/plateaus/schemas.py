@@ -189,6 +189,32 @@ NEURONS = Table(
         "switch": MEASURE,
     },
 )
+SHARPNESS = Table(
+    "sharpness",
+    1,
+    "sharpness",
+    ("pair", "stage", "condition", "interp_layer", "site", "record_layer"),
+    {
+        "pair": WORD,
+        "stage": WORD,
+        "condition": WORD,
+        "interp_layer": INDEX,
+        "site": WORD,
+        "record_layer": INDEX,
+        "w": MEASURE,
+        "midpoint": MEASURE,
+        "plateau_width": MEASURE,
+        "rest_a": MEASURE,
+        "rest_b": MEASURE,
+        "max_slope": MEASURE,
+        "departure": MEASURE,
+        "w_path": MEASURE,
+        "detour": MEASURE,
+        "plateau": pa.bool_(),
+    },
+)
+"""One row per curve of `interpolate` (condition none) and `freeze`; `plateaus.sharpness` defines the measures. w_path
+is w of the path itself, recorded where it is put in; detour is the largest over the steps."""
 FIGURES = Table(
     "figures",
     1,
@@ -209,6 +235,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
-        JACOBIAN, SPLINE, CODES, NEURONS, FIGURES,
+        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, FIGURES,
     )
 }  # fmt: skip

@@ -29,10 +29,23 @@ def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
     return list(config["figures"]["pairs"]) or [pair.id for pair in pairs[:2]]
 
 
+def about(config: Config, model: str) -> dict[str, Any]:
+    """What figures must know of a model beside its results."""
+    told = config["models"][model]
+    return {
+        "layernorm": told.get("layernorm", "kept") == "kept",
+        "controls": list(told.get("controls", [])),
+        "series": told.get("series", ""),
+        "training_step": told.get("step", 0),
+        "trained": told["source"] != "random",
+    }
+
+
 def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
     """The section of the figures, which models and shards there are, and the layer of the single-layer figures."""
     return {
         **pick(config, "figures"),
+        "about": {model: about(config, model) for model in config["models"]},
         "pairs": shown_pairs(config, pairs),
         "models": list(config["models"]),
         "shards": list(shards),

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plateaus import architecture
 from plateaus.errors import InputError
 from plateaus.freezing import Freezing
 
@@ -97,7 +98,7 @@ class Transformer:
                 2 did for the post (LayerNorm models; logits do not depend on it).
 
         Raises:
-            InputError: no such folder, or the device is not there.
+            InputError: no such folder, the device is not there, or norms that should be linear are not.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -121,6 +122,8 @@ class Transformer:
             bridge = TransformerBridge.boot_transformers(
                 str(folder), hf_model=model, tokenizer=tokenizer, device=str(chosen), dtype=torch.float32
             )
+            architecture.complete_norms(bridge)
+            architecture.prove_linear(bridge, str(folder))
             if centre:
                 bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
         bridge.eval()
@@ -206,8 +209,9 @@ class Transformer:
         if parts:
             points = [(block.hook_attn_out, keep("attn_out")), (block.hook_mlp_out, keep("mlp_out"))]
         if freezing is not None:
-            points += [(point, frozen(kind)) for kind, point in self._freezing_points(block) if freezing.touches(kind)]
-        reader = block.ln2 if "ln2" in block.submodules else block.mlp
+            can = architecture.freezing_points(block)
+            points += [(point, frozen(kind)) for kind, point in can if freezing.touches(kind)]
+        reader = architecture.mlp_reader(block)
         handle = reader.register_forward_pre_hook(lambda _, inputs: keep("mlp_input")(inputs[0], None))
         with _hooked(points):
             try:
@@ -256,7 +260,7 @@ class Transformer:
             seen["queries"] = value.reshape(len(rows), self.n_heads, -1)
 
         points: list[tuple[Any, Callable[[Tensor, Any], Any]]] = [
-            (getattr(attention, "hook_rot_q", attention.q.hook_out), keep_queries),
+            (architecture.queries_point(attention), keep_queries),
             (attention.o.hook_in, stop),
         ]
         if after_norm:
@@ -277,16 +281,6 @@ class Transformer:
         kwargs.pop("hidden_states", None)
         return args, kwargs
 
-    @staticmethod
-    def _freezing_points(block: Any) -> list[tuple[str, Any]]:
-        """Kind of component to its hook point, over all components of a block that can be held still."""
-        norms = [name for name in ("ln1", "ln1_post", "ln2", "ln2_post") if name in block.submodules]
-        return [
-            ("attn", block.hook_attn_out),
-            ("mlp", block.hook_mlp_out),
-            *(("norm", getattr(block, name).hook_scale) for name in norms),
-        ]
-
     @torch.no_grad()
     def logits(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Float[Tensor, "rows d_vocab"]:
         """The next-token logits of residual vectors after the last block.
@@ -300,8 +294,7 @@ class Transformer:
             points = [(self.bridge.ln_final.hook_scale, lambda value, hook: norm_scale.reshape(value.shape))]
         with _hooked(points):
             logits: Tensor = self.bridge.unembed(self.bridge.ln_final(rows[:, None, :]))[:, 0]
-        cap = getattr(self.bridge.original_model.config, "final_logit_softcapping", None)
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return architecture.cap_logits(self.bridge, logits)
 
     @torch.no_grad()
     def final_norm_scale(self, rows: Rows) -> Float[Tensor, "rows 1"]:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt",
     "tokenizer.model", "added_tokens.json",
 )  # fmt: skip
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
+"""A folder with none of these has no tokenizer."""
 
 
 # ---- checks that need no model ---------------------------------------------------------------------------------
@@ -56,7 +59,7 @@ def check_local(folder: Path, model: str) -> None:
         raise InputError(f"{where} has no *.safetensors file: copy the weights into it")
     for shard in shards:
         check_safetensors(shard, model)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")):
+    if not any((folder / name).is_file() for name in TOKENIZERS):
         raise InputError(f"{where} has no tokenizer (tokenizer.json): copy it there, tokenizer.save_pretrained(folder)")
 
 
@@ -83,6 +86,43 @@ def check_safetensors(path: Path, model: str) -> None:
     if problem:
         raise InputError(
             f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again"
+        )
+
+
+LN_FREE_EPS = 1e11
+"""From this epsilon on a LayerNorm no longer divides by what it reads: published LN-free checkpoints have 1e12."""
+
+
+def check_layernorm(folder: Path, removed: bool, model: str) -> None:
+    """Check that a folder's config.json has the LayerNorm that the config says, before any weight is read.
+
+    Args:
+        folder: A Hugging Face folder.
+        removed: Whether the config says `layernorm: removed`.
+        model: Id of the model, for the message.
+
+    Raises:
+        InputError: a stock model declared LN-free, or an LN-free one that is not declared so.
+    """
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = next((key for key in ("layer_norm_epsilon", "layer_norm_eps") if key in told), None)
+    eps = float(told[name]) if name is not None else None
+    if removed and (eps is None or eps < LN_FREE_EPS):
+        has = f"{name} {eps:g}" if name is not None else "no LayerNorm epsilon"
+        raise InputError(
+            f"model {model}: {folder}/config.json has {has}, so its norms do divide by what they read, but "
+            f"models.{model}.layernorm says removed: take that line out, or give an LN-free checkpoint "
+            "(such as schaeff/gpt2-large_LNFree600)"
+        )
+    if removed and str(told.get("dtype", told.get("torch_dtype"))).removeprefix("torch.") == "float16":
+        raise InputError(
+            f"model {model}: {folder} is stored in float16, in which the gains of an LN-free checkpoint (1e6 over a "
+            "standard deviation) are infinite: use the checkpoint as published, in float32"
+        )
+    if not removed and eps is not None and eps >= LN_FREE_EPS:
+        raise InputError(
+            f"model {model}: {folder}/config.json has {name} {eps:g}, which makes its LayerNorm linear: "
+            f"it is an LN-free checkpoint, so add `layernorm: removed` to models.{model}"
         )
 
 
@@ -162,20 +202,28 @@ def make_random(folder: Path, like: Path, seed: int) -> None:
 
 
 def make_local(folder: Path, source: Path) -> None:
-    """Link a Hugging Face folder's files into `folder` (copied where the file system cannot link)."""
-    from transformers import AutoTokenizer
-
-    from plateaus.quiet import quiet_libraries
-
-    names = [
+    """Link a Hugging Face folder's weights into `folder` (copied where the file system cannot link), with the rest."""
+    weights = [
         path.name for pattern in ("*.safetensors", "*.safetensors.index.json") for path in sorted(source.glob(pattern))
     ]
-    for name in ("config.json", "generation_config.json", *names, *TOKENIZER_FILES):
-        if (source / name).is_file():
-            _link(source / name, folder / name)
+    names = ("config.json", "generation_config.json", *weights, *TOKENIZER_FILES)
+    make_linked(folder, {name: source / name for name in names if (source / name).is_file()})
+
+
+def make_linked(folder: Path, files: Mapping[str, Path]) -> None:
+    """Have files in `folder` by their names there, and make the tokenizer.json of an older tokenizer.
+
+    Only weights are linked: the others are small, and a link that is written to would change the file it came from.
+    """
+    for name, path in files.items():
+        (_link if name.endswith(".safetensors") else shutil.copyfile)(path, folder / name)
     if not (folder / "tokenizer.json").is_file():
+        from transformers import AutoTokenizer
+
+        from plateaus.quiet import quiet_libraries
+
         with quiet_libraries():
-            AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+            AutoTokenizer.from_pretrained(folder, local_files_only=True).save_pretrained(folder)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -196,7 +244,9 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 # ---- the card ----------------------------------------------------------------------------------------------------
 
 
-def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> dict[str, Any]:
+def describe(
+    folder: Path, name: str, source: dict[str, Any], licence: str, commit: str | None = None
+) -> dict[str, Any]:
     """The card of a model folder: what it is, where it came from, its shape, and the sha256 and size of every file.
 
     Args:
@@ -204,6 +254,7 @@ def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> d
         name: What to call the model for people.
         source: The fetch slice.
         licence: Licence of the weights, or ``unknown``.
+        commit: The commit of the repository that a revision of the hub stood for.
 
     Returns:
         A JSON-ready dictionary; `weights_sha256` is one hash over config and weights.
@@ -225,6 +276,7 @@ def describe(folder: Path, name: str, source: dict[str, Any], licence: str) -> d
         "name": name,
         "source": source,
         "licence": licence,
+        **({} if commit is None else {"commit": commit}),
         "architecture": (config.get("architectures") or [config.get("model_type", "unknown")])[0],
         "layers": first("num_hidden_layers", "n_layer"),
         "d_model": first("hidden_size", "n_embd"),

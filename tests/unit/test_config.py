@@ -8,6 +8,7 @@ import yaml
 from plateaus import code_inputs, config, slices
 from plateaus.errors import InputError
 from plateaus.prompts import read_pairs, split
+from plateaus.sharpness import Rule
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +54,21 @@ def test_every_leaf_is_read_or_says_that_it_is_not(schema):
     assert read == {leaf for leaf, _ in config.leaves(schema)}
 
 
+def test_the_plateau_rules_defaults_are_the_schemas(default):
+    assert Rule(**default["sharpness"]) == Rule()
+
+
 def test_slices_hold_no_more_than_their_stage_reads(default, root):
     pairs = read_pairs(root / "config/prompts/post.tsv")
-    for stage in ("interpolate", "freeze", "jacobian", "spline"):
+    for stage in ("interpolate", "freeze", "jacobian", "spline", "sharpness"):
         found = slices.stage_slice(default, stage, "smollm2-135m")
         assert set(found) == {key.split(".")[-1] for key in config.READS[stage]}
     shards = split(pairs, 2)
     drawn = slices.figures_slice(default, pairs, shards)
-    assert set(drawn) == {key.split(".")[-1] for key in config.READS["figures"]} | {"models", "shards"}
+    assert set(drawn) == {
+        *(key.split(".")[-1] for key in config.READS["figures"] if not key.startswith("models.")),
+        *("models", "shards", "about"),
+    }
     assert "compute" not in slices.report_slice(default, pairs, shards)["config"]
 
 
@@ -114,7 +122,7 @@ def test_code_inputs_are_all_modules_that_the_stage_really_imports(stage):
     assert loaded - {"plateaus"} - everything_below("plateaus.stages.runner") <= listed
 
 
-@pytest.mark.parametrize("stage", ["figures", "report"])
+@pytest.mark.parametrize("stage", ["sharpness", "figures", "report"])
 def test_stages_after_the_curves_do_not_import_torch(stage):
     import subprocess
     import sys

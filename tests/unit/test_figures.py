@@ -10,9 +10,10 @@ import pytest
 
 from plateaus import figures, tables
 from plateaus.errors import InputError
-from plateaus.figures import dag, measures, style, wording
+from plateaus.figures import dag, style, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
 from plateaus.results import Results, table_path
+from plateaus.sharpness import measure_one
 
 STEPS, LAYERS = 21, 6
 WORDS = {
@@ -159,10 +160,10 @@ def test_logits_draws_the_rows_of_the_table(results):
 def test_caption_and_alt_hold_the_measured_numbers(results):
     drawing = drawn("f02_logits", results, settings())
     curve = results.curve("m", "big-in", interp_layer=0, site="logits")
-    found = measures.sharpness(curve["alpha"], curve["distance"])
-    assert f"w = {found.width:.2f} for \\[big → in\\]" in drawing.caption
+    found = measure_one(curve["alpha"], curve["distance"])
+    assert f"w = {found.w:.2f} for \\[big → in\\]" in drawing.caption
     assert f"w = {0.8:.2f} for \\[big → large\\]" in drawing.caption
-    assert f"at alpha {found.alpha10:.2f}, {found.alpha50:.2f} and {found.alpha90:.2f}" in drawing.alt
+    assert f"at alpha {found.alpha10:.2f}, {found.midpoint:.2f} and {found.alpha90:.2f}" in drawing.alt
     assert "0.10, 0.50 and 0.90" in drawing.alt
     assert f"{STEPS} interpolation steps" in drawing.caption
 
@@ -299,42 +300,6 @@ def test_no_torch_and_no_pyplot():
     code += "print(sorted({'torch', 'matplotlib.pyplot', 'transformers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-# Measures
-
-
-def test_a_straight_line_is_eight_tenths_wide():
-    found = measures.sharpness(ALPHA, ALPHA)
-    assert found.width == pytest.approx(measures.STRAIGHT_WIDTH)
-    assert (found.rest_a, found.alpha50, found.rest_b) == pytest.approx((0.1, 0.5, 0.1))
-    assert found.departure == 0
-    assert not found.is_plateau
-
-
-def test_a_jump_is_as_narrow_as_its_step():
-    found = measures.sharpness(ALPHA, (ALPHA > 0.5).astype(float))
-    assert found.width == pytest.approx(0.8 / (STEPS - 1))
-    assert found.is_plateau
-
-
-@pytest.mark.parametrize("middle", [0.02, 0.98])
-def test_a_jump_without_a_rest_on_both_sides_is_no_plateau(middle):
-    assert not measures.sharpness(ALPHA, (middle < ALPHA).astype(float)).is_plateau
-
-
-def test_a_detour_is_a_departure():
-    there_and_back = np.where(ALPHA < 0.3, 0, np.where(ALPHA < 0.5, 0.9, np.where(ALPHA < 0.6, 0.2, 1.0)))
-    found = measures.sharpness(ALPHA, there_and_back)
-    assert found.departure > measures.PLATEAU_DEPARTURE
-    assert not found.is_plateau
-
-
-def test_swapping_the_prompts_mirrors_the_measures():
-    d = distance("big-in", 4)
-    one, other = measures.sharpness(ALPHA, d), measures.sharpness(ALPHA, 1 - d[::-1])
-    assert one.width == pytest.approx(other.width)
-    assert (one.rest_a, one.rest_b) == pytest.approx((other.rest_b, other.rest_a))
 
 
 # Words

@@ -12,8 +12,8 @@ import pytest
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
 from plateaus.figures import notebook, page_tables
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Rule, Sharpness, is_plateau
 from tests.unit.test_figures import LAYERS, OURS, distance, make, settings
 
 
@@ -22,23 +22,36 @@ def results(tmp_path) -> Results:
     return make(tmp_path)
 
 
+def curve(alpha10: float, midpoint: float, alpha90: float, departure: float) -> Sharpness[float]:
+    return Sharpness(alpha10, midpoint, 1 - alpha90, alpha10 + 1 - alpha90, 1.0, departure)
+
+
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (Sharpness(0.4, 0.5, 0.6, 0.0), "meets the plateau rule"),
-        (Sharpness(0.1, 0.5, 0.9, 0.0), "about as gradual as a straight line"),
-        (Sharpness(0.3, 0.5, 0.7, 0.0), "does not meet the plateau rule (w is above 0.25)"),
-        (Sharpness(0.01, 0.02, 0.2, 0.0), "rests near A for less than 0.1"),
-        (Sharpness(0.8, 0.9, 0.95, 0.0), "rests near B for less than 0.1"),
-        (Sharpness(0.4, 0.5, 0.6, 0.3), "departs from a monotone curve by more than 0.1"),
+        (curve(0.4, 0.5, 0.6, 0.0), "meets the plateau rule"),
+        (curve(0.1, 0.5, 0.9, 0.0), "about as gradual as a straight line"),
+        (curve(0.3, 0.5, 0.7, 0.0), "does not meet the plateau rule (w is above 0.25)"),
+        (curve(0.01, 0.02, 0.2, 0.0), "rests near A for less than 0.1"),
+        (curve(0.8, 0.9, 0.95, 0.0), "rests near B for less than 0.1"),
+        (curve(0.4, 0.5, 0.6, 0.3), "departs from a monotone curve by more than 0.1"),
         (
-            Sharpness(0.05, 0.5, 0.6, 0.3),
+            curve(0.05, 0.5, 0.6, 0.3),
             "w is above 0.25, it rests near A for less than 0.1 and it departs from a monotone curve",
         ),
     ],
 )
 def test_shape(found, word):
-    assert word in narrative.shape(found)
+    assert word in narrative.shape(found, Rule())
+
+
+def test_shape_follows_the_rule_of_the_config():
+    found = curve(0.35, 0.5, 0.65, 0.0)
+    assert "w is above 0.25" in narrative.shape(found, Rule())
+    assert narrative.shape(found, Rule(w_at_most=0.31)) == "meets the plateau rule"
+    assert "rests near A for less than 0.4 and it rests near B for less than 0.4" in narrative.shape(
+        found, Rule(0.31, 0.4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,9 +110,11 @@ def test_step_sizes_name_a_peak_only_where_there_is_one(results):
 def test_overview_counts_plateaus(results):
     said = narrative.overview(results, settings())
     rows = narrative.summary(results, settings())
-    assert [row.sharpness.is_plateau for row in rows] == [True, False]
+    assert [is_plateau(row.sharpness, Rule()) for row in rows] == [True, False]
     assert said.startswith("Of 2 curves, 1 meets the plateau rule.")
     assert "The sharpest is \\[big → in\\] on `m`" in said
+    none = settings()._replace(rule=Rule(w_at_most=0.001))
+    assert narrative.overview(results, none).startswith("Of 2 curves, none meets the plateau rule.")
     assert narrative.overview(results, settings("big-large")).startswith("Of 1 curve, none meets the plateau rule.")
 
 
@@ -174,6 +189,7 @@ def test_numbers_of_sentences(page):
     assert (page.steps, page.trace_layer) == (21, 0)
     assert page.endpoint_error == "$2 \\times 10^{-5}$"
     assert page.path == "linear"
+    assert page.rule == Rule()
     assert page.centred == "for `m.1`"
     assert page.pairs.startswith("“The house was …” \\[big → in\\] and")
     assert page.model_list == "`m.1` (6 layers) and `m-1` (6 layers)"

@@ -98,6 +98,9 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "one step": (edit("interpolate", "steps", value=1), ("interpolate.steps is 1", "at least 3")),
     "unknown source": (edit("models", "tiny", "source", value="lokal"), ("models.tiny.source", "did you mean local")),
     "unknown path kind": (edit("interpolate", "path", value="sphere"), ("interpolate.path", "spherical, linear")),
+    "hub without an id": (edit("models", "tiny", value={"source": "hub"}), ("models.tiny lacks the key 'id'",)),
+    "half precision": (edit("models", "tiny", value={"source": "hub", "id": "gpt2", "dtype": "float16"}), ("models.tiny.dtype is 'float16'", "float32")),
+    "revisions in one folder": (edit("models", "tiny", "revisions", value=["step1", "step2"]), ("models.tiny.path is 'tiny-model'", "{revision}")),
     "unknown like": (edit("models", "tiny-random", "like", value="tini"), ("'tini'", "did you mean tiny")),
     "like itself": (edit("models", "tiny-random", "like", value="tiny-random"), ("leads back to itself",)),
     "no models": (edit("models", value={}), ("models",)),
@@ -132,6 +135,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown component": (edit("jacobian", "components", value=["mpl"]), ("jacobian.components.0", "did you mean mlp")),
     "too few probes": (edit("jacobian", "probes", value=1), ("jacobian.probes is 1", "at least 2")),
     "no neurons": (edit("spline", "top_neurons", value=0), ("spline.top_neurons is 0", "at least 1")),
+    "no width": (edit("sharpness", "w_at_most", value=0), ("sharpness.w_at_most is 0", "more than 0")),
     "absent Quarto": (edit("report", "renderer", value="quarto"), ("no working quarto", "auto or builtin")),
 }  # fmt: skip
 

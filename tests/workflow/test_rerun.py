@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from plateaus import config as configuration
+from tests import tiny
 from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
 
 SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
@@ -18,10 +19,16 @@ SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
 EDITS: dict[str, Any] = {
     "run": "other",
     "models.*.source": None,
+    "models.*.id": {"id": "nobody/nothing"},
+    "models.*.revision": {"id": "nobody/nothing", "revision": "v1"},
+    "models.*.revisions": {"id": "nobody/nothing", "revisions": ["step0", "step1000"]},
+    "models.*.dtype": {"id": "nobody/nothing", "dtype": "float32"},
     "models.*.path": "second-model",
     "models.*.like": None,
     "models.*.seed": 2,
     "models.*.centre": True,
+    "models.*.layernorm": None,
+    "models.*.controls": ["tiny-random"],
     "prompts.table": "other.tsv",
     "prompts.shards": 1,
     "interpolate.steps": 9,
@@ -36,6 +43,9 @@ EDITS: dict[str, Any] = {
     "jacobian.exact_up_to": 8,
     "jacobian.probes": 5,
     "spline.top_neurons": 2,
+    "sharpness.w_at_most": 0.2,
+    "sharpness.rest_at_least": 0.05,
+    "sharpness.departure_at_most": 0.2,
     "figures.pairs": ["house-big-large"],
     "figures.depths": [1],
     "figures.dpi": 80,
@@ -47,6 +57,8 @@ EDITS: dict[str, Any] = {
     "compute.memory_gb": 0.5,
 }
 """Key to a value that the test project does not have; None where the test below edits more than one key."""
+
+HUB = {f"models.*.{key}" for key in ("id", "revision", "revisions", "dtype")}
 
 
 def following(*stages: str) -> set[str]:
@@ -73,7 +85,12 @@ def edited(leaf: str) -> dict[str, Any]:
     elif leaf == "models.*.like":
         config["models"]["second"] = {"source": "local", "path": "second-model"}
         config["models"]["tiny-random"]["like"] = "second"
-    elif leaf in ("models.*.path", "models.*.centre"):
+    elif leaf in HUB:
+        # Planning asks no hub, so the repository need not exist.
+        config["models"]["tiny-random"] = {"source": "hub", **EDITS[leaf]}
+    elif leaf == "models.*.layernorm":
+        config["models"]["tiny-random"] = {"source": "local", "path": "second-model", "layernorm": "removed"}
+    elif leaf in ("models.*.path", "models.*.centre", "models.*.controls"):
         config["models"]["tiny"][rest[1]] = EDITS[leaf]
     elif leaf == "models.*.seed":
         config["models"]["tiny-random"]["seed"] = EDITS[leaf]
@@ -97,6 +114,8 @@ def test_every_key_has_a_reader(leaf):
 def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Project):
     if leaf == "prompts.table":
         (project.folder / "other.tsv").write_text(PAIRS.replace("The car is", "The car was"), encoding="utf-8")
+    if leaf == "models.*.layernorm":
+        tiny.save_without_layernorm(project.folder / "second-model")
     if leaf in ("models.*.path", "models.*.like"):
         shutil.copytree(project.folder / "tiny-model", project.folder / "second-model")
     project.configure(edited(leaf))
@@ -123,6 +142,7 @@ def test_touching_everything_plans_nothing(project: Project):
         ("sweep.py", ("interpolate", "freeze")),
         ("splines.py", ("spline",)),
         ("block_jacobian.py", ("jacobian",)),
+        ("sharpness.py", ("sharpness",)),
         ("trace.py", ("jacobian", "spline")),
         ("weights.py", ("fetch",)),
         ("figures/f02_logits.py", ("figures",)),
@@ -145,7 +165,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table = project.folder / "pairs.tsv"
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
-    between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline"), models)
+    between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"), models)
     assert project.planned() == {**between, "figures": 1, "report": 1}
 
 

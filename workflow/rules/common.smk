@@ -48,6 +48,10 @@ def model_folder(model):
     return MODELS_FOLDER / configuration.model_key(CONFIG, model)
 
 
+def model_folders():
+    return {model: str(model_folder(model)) for model in CONFIG["models"]}
+
+
 def card(wildcards):
     return model_folder(wildcards.model) / "card.json"
 
@@ -61,7 +65,7 @@ def table(table, model="{model}", shard="{shard}"):
     return table_path(RESULTS, model, table, shard)
 
 
-BETWEEN = ("interpolate", "freeze", "jacobian", "spline")
+BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 
 def tables_of(stage):

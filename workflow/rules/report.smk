@@ -4,6 +4,7 @@
 rule figures:
     input:
         every("extract", *BETWEEN),
+        cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         code=code("figures"),
     output:
         table(tables.FIGURES, "all", "all"),
@@ -15,7 +16,9 @@ rule figures:
         mem_mb=2000,
     params:
         slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
-        call=lambda wildcards, threads: call(wildcards, threads),
+        call=lambda wildcards, threads: call(
+            wildcards, threads, model_folders=model_folders()
+        ),
     shell:
         "exec python -m plateaus.stages.figures --slice {params.slice:q} {params.call:q}"
 
@@ -46,9 +49,7 @@ rule report:
             wildcards,
             threads,
             source="report",
-            model_folders={
-                model: str(model_folder(model)) for model in CONFIG["models"]
-            },
+            model_folders=model_folders(),
         ),
     shell:
         "exec python -m plateaus.stages.report --slice {params.slice:q} {params.call:q}"

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from plateaus.figures.contract import Drawing, FigureModule, LeftOut, Settings
+from plateaus.figures.contract import About, Drawing, FigureModule, LeftOut, Settings
 from plateaus.results import Results
 
-__all__ = ["FIGURES", "NAMES", "Drawing", "FigureModule", "LeftOut", "Settings", "draw", "save"]
+__all__ = ["FIGURES", "NAMES", "About", "Drawing", "FigureModule", "LeftOut", "Settings", "draw", "save"]
 
 NAMES = (
     "f01_method",
@@ -32,6 +32,8 @@ NAMES = (
     "fn06_directional",
     "fn10_relu",
     "x02_tokens",
+    "x03_training",
+    "x04_scale",
 )
 """Names of the figures, which are also those of their modules and files."""
 

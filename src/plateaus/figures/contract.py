@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from plateaus.results import Results
+from plateaus.sharpness import Rule
 from plateaus.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class About(NamedTuple):
+    """What a figure must know of a model beside its results.
+
+    Attributes:
+        layernorm: Whether its LayerNorm works, or was removed by fine-tuning.
+        controls: Models that it is to be shown beside: its fair control first.
+        series: Id of the training run that it is a checkpoint of; empty where it is none.
+        training_step: Step of that run.
+        trained: Whether its weights were trained and not drawn at random.
+        parameters: Number of its weights; 0 where that is not known.
+    """
+
+    layernorm: bool = True
+    controls: tuple[str, ...] = ()
+    series: str = ""
+    training_step: int = 0
+    trained: bool = True
+    parameters: int = 0
+
+
 class Settings(NamedTuple):
-    """The section `figures` of the config, and the interpolation layer of the single-layer figures.
+    """The section `figures` of the config, the interpolation layer of the single-layer figures, and the plateau rule.
 
     Attributes:
         pairs: Ids of the pairs shown, from left to right: plateau first, control second.
@@ -20,6 +42,8 @@ class Settings(NamedTuple):
         dpi: Resolution of the PNG files.
         colormap: Matplotlib's name of the colour map for layers.
         trace_layer: The interpolation layer of the figures that show a single one.
+        rule: When a curve is called a plateau.
+        models: Model id to what is to be known of it.
     """
 
     pairs: tuple[str, ...]
@@ -27,6 +51,12 @@ class Settings(NamedTuple):
     dpi: int
     colormap: str
     trace_layer: int
+    rule: Rule = Rule()
+    models: Mapping[str, About] = {}
+
+    def about(self, model: str) -> About:
+        """What is known of a model."""
+        return self.models.get(model, About())
 
 
 class Drawing(NamedTuple):

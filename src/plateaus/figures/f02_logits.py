@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from plateaus.figures import panels, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 
 TITLE = "Relative distance of the logits"
 READS = panels.READS
@@ -19,7 +19,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         return LeftOut(f"layer {layer} was not interpolated at in this run")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9)
-    found: list[tuple[panels.Words, Sharpness]] = []
+    found: list[tuple[panels.Words, Sharpness[float]]] = []
     for ax, pair in zip(axes, pairs, strict=True):
         rows = results.curve(model, pair.id, interp_layer=layer, site="logits")
         measured = panels.measured(rows)
@@ -36,15 +36,15 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
             zorder=3,
             label="logits",
         )
-        ax.text(0.98, 0.04, f"w = {wording.number(measured.width)}", ha="right", va="bottom", zorder=4)
+        ax.text(0.98, 0.04, f"w = {wording.number(measured.w)}", ha="right", va="bottom", zorder=4)
         panels.frame(ax, pair)
     panels.distance_axis(axes)
     return Drawing(figure, _caption(results, model, layer, found), _alt(model, layer, found), READS)
 
 
-def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.Words, Sharpness]]) -> str:
+def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.Words, Sharpness[float]]]) -> str:
     pairs = [pair for pair, _ in found]
-    widths = wording.listed(f"w = {wording.number(measured.width)} for {pair.markdown}" for pair, measured in found)
+    widths = wording.listed(f"w = {wording.number(measured.w)} for {pair.markdown}" for pair, measured in found)
     return (
         f"**Relative distance of the logits**, interpolating at layer {layer}. Each dot is an interpolation step. The "
         f"shaded band, of width w, is the boundary: from d = 0.1 to d = 0.9 of the monotone fit ({widths}). Dotted: a "
@@ -52,7 +52,7 @@ def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.
     )
 
 
-def _alt(model: str, layer: int, found: list[tuple[panels.Words, Sharpness]]) -> str:
+def _alt(model: str, layer: int, found: list[tuple[panels.Words, Sharpness[float]]]) -> str:
     said = wording.each([(pair.name, f"the curve {wording.crossings(measured)}") for pair, measured in found])
     return (
         f"{wording.plural(len(found), 'panel')} of relative distance of the logits against interpolation alpha, from "

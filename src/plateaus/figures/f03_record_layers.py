@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from plateaus.figures import panels, style, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 
 TITLE = "Relative distance at every later layer"
 READS = panels.READS
@@ -23,7 +23,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.6)
     colours = style.layer_colours(settings.colormap, layers)
-    found: list[tuple[panels.Words, Sharpness, Sharpness]] = []
+    found: list[tuple[panels.Words, Sharpness[float], Sharpness[float]]] = []
     for ax, pair in zip(axes, pairs, strict=True):
         of_pair = results.curve(model, pair.id, interp_layer=start)
         curves = {layer: of_pair[of_pair["record_layer"] == layer] for layer in (start, *layers)}
@@ -54,13 +54,15 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     return Drawing(figure, caption, _alt(model, start, layers, found), READS)
 
 
-def _alt(model: str, start: int, layers: list[int], found: list[tuple[panels.Words, Sharpness, Sharpness]]) -> str:
+def _alt(
+    model: str, start: int, layers: list[int], found: list[tuple[panels.Words, Sharpness[float], Sharpness[float]]]
+) -> str:
     said = wording.each(
         [
             (
                 pair.name,
-                f"the boundary from d = 0.1 to 0.9 is {wording.number(first.width)} wide at layer {layers[0]} and "
-                f"{wording.number(last.width)} wide at layer {layers[-1]}",
+                f"the boundary from d = 0.1 to 0.9 is {wording.number(first.w)} wide at layer {layers[0]} and "
+                f"{wording.number(last.w)} wide at layer {layers[-1]}",
             )
             for pair, first, last in found
         ]

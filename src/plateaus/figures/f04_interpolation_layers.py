@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from plateaus.figures import panels, style, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 
 TITLE = "Relative distance at the last layer, by interpolation layer"
 READS = panels.READS
@@ -21,7 +21,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.6)
     colours = style.layer_colours(settings.colormap, layers)
-    found: list[tuple[panels.Words, Sharpness, Sharpness]] = []
+    found: list[tuple[panels.Words, Sharpness[float], Sharpness[float]]] = []
     for ax, pair in zip(axes, pairs, strict=True):
         of_pair = results.curve(model, pair.id, record_layer=last)
         curves = {layer: of_pair[of_pair["interp_layer"] == layer] for layer in layers}
@@ -47,13 +47,15 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     return Drawing(figure, caption, _alt(model, last, layers, found), READS)
 
 
-def _alt(model: str, last: int, layers: list[int], found: list[tuple[panels.Words, Sharpness, Sharpness]]) -> str:
+def _alt(
+    model: str, last: int, layers: list[int], found: list[tuple[panels.Words, Sharpness[float], Sharpness[float]]]
+) -> str:
     said = wording.each(
         [
             (
                 pair.name,
-                f"the boundary from d = 0.1 to 0.9 is {wording.number(first.width)} wide when interpolating at layer "
-                f"{layers[0]} and {wording.number(final.width)} wide at layer {layers[-1]}",
+                f"the boundary from d = 0.1 to 0.9 is {wording.number(first.w)} wide when interpolating at layer "
+                f"{layers[0]} and {wording.number(final.w)} wide at layer {layers[-1]}",
             )
             for pair, first, final in found
         ]

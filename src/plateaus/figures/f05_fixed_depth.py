@@ -49,7 +49,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
             panels.frame(ax, pair, title=row == 0, words_below=row == len(depths) - 1)
             ax.tick_params(labelbottom=row == len(depths) - 1)
             ax.text(0.03, 0.95, f"N = {depth}", transform=ax.transAxes, va="top", fontweight="bold", zorder=5)
-            widths[depth, pair.id] = [(layer, panels.measured(c).width) for layer, c in curves.items()]
+            widths[depth, pair.id] = [(layer, panels.measured(c).w) for layer, c in curves.items()]
     _axis_of_distance(axes)
     panels.layer_bar(figure, [ax for line in axes for ax in line], colours, layers, "Interpolation layer L")
     left_out = [depth for depth in starts if depth not in depths]

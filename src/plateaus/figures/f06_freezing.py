@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from plateaus.figures import frozen, panels, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 
 TITLE = "Freezing attention and the MLPs"
 READS = frozen.READS
@@ -23,7 +23,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         return LeftOut("freeze.conditions names neither attention nor the MLPs")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.75)
-    found: list[tuple[panels.Words, dict[str, Sharpness]]] = []
+    found: list[tuple[panels.Words, dict[str, Sharpness[float]]]] = []
     for ax, pair in zip(axes, pairs, strict=True):
         found.append((pair, frozen.lay_over(ax, results, model, pair.id, names, layer)))
         panels.frame(ax, pair)
@@ -44,8 +44,6 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     return Drawing(figure, caption, alt, READS)
 
 
-def said(measured: dict[str, Sharpness]) -> str:
+def said(measured: dict[str, Sharpness[float]]) -> str:
     """The width of every curve, in words."""
-    return wording.listed(
-        f"{wording.number(one.width)} with {frozen.LOOKS[name].label}" for name, one in measured.items()
-    )
+    return wording.listed(f"{wording.number(one.w)} with {frozen.LOOKS[name].label}" for name, one in measured.items())

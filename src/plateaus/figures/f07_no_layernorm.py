@@ -1,8 +1,8 @@
-"""Figure 7: the curve of the logits without the norms' part in it."""
+"""Figure 7: the curve of the logits without LayerNorm: in a model that has none, or with every norm's scale frozen."""
 
 from __future__ import annotations
 
-from plateaus.figures import f06_freezing, frozen, panels, wording
+from plateaus.figures import f06_freezing, frozen, panels, style, wording
 from plateaus.figures.contract import Drawing, LeftOut, Settings
 from plateaus.results import Results
 
@@ -11,8 +11,68 @@ READS = frozen.READS
 PER_MODEL = True
 
 
+def beside(model: str, settings: Settings) -> list[str]:
+    """The model and those that it is to be compared with; empty where there are none."""
+    controls = settings.about(model).controls
+    return [model, *controls] if controls else []
+
+
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """The baseline and the run in which every norm's scale stays at its mean over the steps."""
+    """The model beside its controls; where it has none, its own curve with its norms' scales as they are and frozen."""
+    if beside(model, settings):
+        return _beside(results, model, settings)
+    if not settings.about(model).layernorm:
+        return LeftOut(f"models.{model}.controls names no model to compare it with")
+    return _frozen(results, model, settings)
+
+
+def _beside(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
+    layer, names = settings.trace_layer, beside(model, settings)
+    missing = [name for name in names if layer not in panels.interp_layers(results, name)]
+    if missing:
+        return LeftOut(f"layer {layer} was not interpolated at in {missing[0]}")
+    pairs = [panels.words(results, pair) for pair in settings.pairs]
+    figure, axes = panels.grid(len(pairs), 2.9, extra=0.5)
+    found = []
+    for ax, pair in zip(axes, pairs, strict=True):
+        panels.straight(ax)
+        widths = {}
+        for number, name in enumerate(names):
+            rows = results.curve(name, pair.id, interp_layer=layer, site="logits")
+            ax.plot(
+                panels.values(rows, "alpha"),
+                panels.values(rows, "distance"),
+                color=style.CATEGORIES[number],
+                linestyle=style.DASHES[min(number, len(style.DASHES) - 1)],
+                linewidth=1.7,
+                zorder=4 - number / 10,
+                label=name,
+            )
+            widths[name] = panels.measured(rows).w
+        found.append((pair, widths))
+        panels.frame(ax, pair)
+    panels.distance_axis(axes)
+    frozen.legend(figure, axes)
+    said = "; ".join(f"{pair.markdown}: {_said(widths)}" for pair, widths in found)
+    plain = wording.each([(pair.name, _said(widths).replace("`", "")) for pair, widths in found])
+    first = "without LayerNorm" if not settings.about(model).layernorm else "as it is"
+    caption = (
+        f"**Relative distance of the logits of `{model}`**, {first}, beside "
+        f"{wording.listed(f'`{name}`' for name in names[1:])} on the same pairs, interpolating at layer {layer}. Width "
+        f"of the boundary, w: {said}. Dotted: a straight line. {panels.subject(results, model, pairs)}"
+    )
+    alt = (
+        f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha, one "
+        f"line per model: {wording.listed(names)}, interpolated at layer {layer}. {plain}"
+    )
+    return Drawing(figure, caption, alt, panels.READS)
+
+
+def _said(widths: dict[str, float]) -> str:
+    return wording.listed(f"{wording.number(w)} in `{name}`" for name, w in widths.items())
+
+
+def _frozen(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     layer = settings.trace_layer
     if layer not in frozen.layers(results, model):
         return LeftOut(f"freeze.layers does not name layer {layer}")

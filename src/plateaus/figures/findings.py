@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plateaus import tables
-from plateaus.figures import by_layer, frozen, mechanism, panels, wording
+from plateaus.figures import by_layer, f07_no_layernorm, frozen, mechanism, panels, wording
 from plateaus.figures.by_layer import Profiles
 from plateaus.figures.contract import Settings
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 from plateaus.tables import Table
 
 SMALL_CHANGE = 0.05
 """Widths that differ by at most this are said to hardly change."""
 
 
-def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness:
+def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness[float]:
     return panels.measured(results.curve(model, pair, interp_layer=settings.trace_layer, site="logits"))
 
 
@@ -33,6 +33,22 @@ def freezing(results: Results, model: str, settings: Settings) -> str:
 
 def no_layernorm(results: Results, model: str, settings: Settings) -> str:
     """What f07_no_layernorm shows."""
+    if f07_no_layernorm.beside(model, settings):
+        said = []
+        for pair in settings.pairs:
+            widths = {
+                name: _logits(results, name, pair, settings).w for name in f07_no_layernorm.beside(model, settings)
+            }
+            own = widths.pop(model)
+            parts = [
+                f"of {own - w:+.2f} against `{name}` (w = {wording.number(own)} and {wording.number(w)})"
+                for name, w in widths.items()
+            ]
+            said.append(
+                f"For {panels.words(results, pair).markdown}, the boundary at the logits differs in width by a change "
+                f"{wording.listed(parts)}."
+            )
+        return " ".join(said)
     return _frozen(results, model, settings, ("norm_mean",))
 
 
@@ -41,7 +57,7 @@ def _frozen(results: Results, model: str, settings: Settings, names: tuple[str, 
     said = []
     for pair in settings.pairs:
         widths = {
-            name: panels.measured(frozen.curve(results, model, pair, name, settings.trace_layer)).width
+            name: panels.measured(frozen.curve(results, model, pair, name, settings.trace_layer)).w
             for name in ("none", *names)
             if name in run
         }
@@ -51,7 +67,7 @@ def _frozen(results: Results, model: str, settings: Settings, names: tuple[str, 
     return " ".join(said)
 
 
-def inside(found: Profiles, boundary: Sharpness) -> int:
+def inside(found: Profiles, boundary: Sharpness[float]) -> int:
     """In how many layers the largest value lies within the boundary of the logits' curve."""
     return sum(boundary.alpha10 <= one.peak_alpha <= boundary.alpha90 for one in found.values())
 
@@ -71,7 +87,7 @@ def peaks_in_boundary(what: str, table: Table, column: str, **filters: object) -
         for pair in settings.pairs:
             found = by_layer.profiles(results, model, table, pair, column, **filters)
             boundary = _logits(results, model, pair, settings)
-            chance = boundary.width * len(found)
+            chance = boundary.w * len(found)
             said.append(
                 f"For {panels.words(results, pair).markdown}, {what} is largest within the boundary of the logits "
                 f"(alpha {wording.number(boundary.alpha10)} to {wording.number(boundary.alpha90)}) in "

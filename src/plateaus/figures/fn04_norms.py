@@ -17,6 +17,8 @@ PER_MODEL = True
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     """Above, |resid_post| over its mean along the path; below, the norm layer's Jacobian, likewise."""
+    if not settings.about(model).layernorm:
+        return LeftOut("its LayerNorm was removed: its norms are linear and have no scale of their own")
     if not by_layer.has_component(results, model, "norm"):
         return LeftOut("jacobian.components does not name norm")
     if settings.trace_layer not in panels.interp_layers(results, model):

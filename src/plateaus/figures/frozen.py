@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from plateaus import tables
 from plateaus.figures import panels, style
-from plateaus.figures.measures import Sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness
 
 READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.FREEZE)
 
@@ -52,7 +52,9 @@ def curve(results: Results, model: str, pair: str, condition: str, layer: int) -
     return frame[mask & (frame["interp_layer"] == layer) & (frame["site"] == "logits")]
 
 
-def lay_over(ax: Axes, results: Results, model: str, pair: str, names: list[str], layer: int) -> dict[str, Sharpness]:
+def lay_over(
+    ax: Axes, results: Results, model: str, pair: str, names: list[str], layer: int
+) -> dict[str, Sharpness[float]]:
     """Draw some conditions' curves of the logits into one panel and measure them."""
     panels.straight(ax)
     found = {}

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
 from plateaus.figures import dag, page_tables, panels, player, wording, x02_tokens
-from plateaus.figures.measures import PLATEAU_DEPARTURE, PLATEAU_REST, PLATEAU_WIDTH, STRAIGHT_WIDTH
 from plateaus.results import Results, table_path
+from plateaus.sharpness import STRAIGHT_WIDTH, Rule
 
 VARIABLE = "PLATEAUS_REPORT"
 """Environment variable with the path of the JSON file that tells the cells what to show."""
@@ -48,9 +48,6 @@ class Page:
     """
 
     thresholds: ClassVar[dict[str, Text]] = {
-        "width": Text(PLATEAU_WIDTH),
-        "rest": Text(PLATEAU_REST),
-        "departure": Text(PLATEAU_DEPARTURE),
         "straight": Text(STRAIGHT_WIDTH),
         "nearly_straight": Text(narrative.NEARLY_STRAIGHT),
         "small": Text(narrative.SMALL_CHANGE),
@@ -66,7 +63,13 @@ class Page:
         self.models = self.results.models
         settings = context["settings"]
         self.settings = figures.Settings(
-            **{**settings, "pairs": tuple(settings["pairs"]), "depths": tuple(settings["depths"])}
+            **{
+                **settings,
+                "pairs": tuple(settings["pairs"]),
+                "depths": tuple(settings["depths"]),
+                "rule": Rule(*settings["rule"]),
+                "models": {model: figures.About(*told) for model, told in settings["models"].items()},
+            }
         )
         self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
 
@@ -133,21 +136,25 @@ class Page:
         finding = narrative.FINDINGS.get(name)
         if finding:
             parts.append(f"**What this shows.** {finding(self.results, model, self.settings)}")
-        parts.append(f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::")
+        parts.append(
+            f"::: {{.files}}\n{self._files(drawing, file, model, per_model=figures.FIGURES[name].PER_MODEL)}\n:::"
+        )
         return "\n\n".join(parts) + "\n"
 
     def _file(self, name: str, model: str) -> Path:
         return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
 
-    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
+    def _files(self, drawing: figures.Drawing, file: Path, model: str, *, per_model: bool) -> str:
         links = [
             f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
         ]
-        sources = "; ".join(self._table(table, model) for table in drawing.tables)
+        sources = "; ".join(self._table(table, model, per_model=per_model) for table in drawing.tables)
         return f"Figure: {', '.join(links)}. Drawn from {sources}."
 
-    def _table(self, table: tables.Table, model: str) -> str:
+    def _table(self, table: tables.Table, model: str, *, per_model: bool) -> str:
         """Links to the shards of a table that hold the pairs of the figures."""
+        if not per_model and len(self.models) > 1:
+            return f"`{table.name}` (every model's files in `data/<model>/{table.stage}`)"
         shards = self._shards(model)
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
@@ -188,6 +195,11 @@ class Page:
     def trace_layer(self) -> int:
         """The interpolation layer of the figures that show one."""
         return self.settings.trace_layer
+
+    @property
+    def rule(self) -> Rule:
+        """When a curve is called a plateau."""
+        return self.settings.rule
 
     @property
     def steps(self) -> int:

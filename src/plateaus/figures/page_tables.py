@@ -11,6 +11,7 @@ from plateaus import narrative, tables
 from plateaus.figures import panels, wording
 from plateaus.figures.contract import Settings
 from plateaus.results import Results
+from plateaus.sharpness import is_plateau
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "") -> str:
@@ -34,8 +35,8 @@ def summary(results: Results, settings: Settings) -> str:
     rows = []
     for row in narrative.summary(results, settings):
         found = row.sharpness
-        measures = (found.width, found.alpha50, found.rest_a, found.rest_b, found.departure)
-        met = "met" if found.is_plateau else "not met"
+        measures = (found.w, found.midpoint, found.rest_a, found.rest_b, found.departure)
+        met = "met" if is_plateau(found, settings.rule) else "not met"
         rows.append([f"`{row.model}`", row.pair.markdown, *(wording.number(value, 3) for value in measures), met])
     caption = f"Sharpness at the logits, interpolating at layer {settings.trace_layer}. {{#tbl-summary}}"
     return markdown_table(head, rows, caption, align="llrrrrrl")

@@ -15,8 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from plateaus import tables
 from plateaus.errors import InputError
 from plateaus.figures import style, wording
-from plateaus.figures.measures import Sharpness, sharpness
 from plateaus.results import Results
+from plateaus.sharpness import Sharpness, measure_one
 
 READS = (tables.ENDPOINTS, tables.INTERPOLATE)
 """What figures of curves are drawn from."""
@@ -79,9 +79,9 @@ def split(rows: pd.DataFrame, column: str) -> dict[int, pd.DataFrame]:
     return {int(value): rows[rows[column] == value] for value in sorted(rows[column].unique())}
 
 
-def measured(rows: pd.DataFrame) -> Sharpness:
+def measured(rows: pd.DataFrame) -> Sharpness[float]:
     """Sharpness of the relative distance of one curve."""
-    return sharpness(rows["alpha"], rows["distance"])
+    return measure_one(rows["alpha"], rows["distance"])
 
 
 def grid(count: int, panel_height: float, *, extra: float = 0.0) -> tuple[Figure, list[Axes]]:

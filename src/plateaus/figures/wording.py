@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from plateaus.figures.measures import Sharpness
+from plateaus.sharpness import Sharpness
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -45,9 +45,9 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#$@~^|!\"'&])", r"\\\1", text.replace("\n", " "))
 
 
-def crossings(measured: Sharpness) -> str:
+def crossings(measured: Sharpness[float]) -> str:
     """Where a curve passes .1, .5 and .9."""
-    alphas = (measured.alpha10, measured.alpha50, measured.alpha90)
+    alphas = (measured.alpha10, measured.midpoint, measured.alpha90)
     return f"passes 0.1, 0.5 and 0.9 at alpha {listed(number(alpha) for alpha in alphas)}"
 
 

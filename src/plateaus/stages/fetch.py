@@ -1,4 +1,7 @@
-"""fetch: put a model's weights and tokenizer into a local folder, with a card that says what they are."""
+"""fetch: put a model's weights and tokenizer into a local folder, with a card that says what they are.
+
+The only stage that may ask the network, and only for a model of `source: hub`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ def fetch(job: Job) -> None:
     """Make `job.model_folder` from the slice's source; the card is written last, so it stands for a whole folder."""
     from plateaus.quiet import go_offline
 
-    go_offline()
     folder, source = job.model_folder, job.slice
+    if source["source"] != "hub":
+        go_offline()
     building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     building.mkdir(parents=True)
+    commit = None
     try:
         match source["source"]:
             case "embedded":
@@ -34,12 +39,22 @@ def fetch(job: Job) -> None:
                     f"random weights (seed {source['seed']}), architecture of {card['name']}",
                     "none needed",
                 )
+            case "hub":
+                # Imported here, because huggingface_hub reads HF_HUB_OFFLINE when it is imported.
+                from plateaus import hub
+
+                found = hub.get(job.model, source["id"], source["revision"], folder, job.progress)
+                go_offline()
+                weights.make_linked(building, found.paths)
+                weights.check_local(building, job.model)
+                name, licence, commit = source["id"], found.licence, found.commit
             case _:
                 weights.check_local(Path(source["path"]), job.model)
                 job.progress(f"linking {source['path']}")
                 weights.make_local(building, Path(source["path"]))
                 name, licence = Path(source["path"]).name, "unknown"
-        card = weights.describe(building, name, source, licence)
+        weights.check_layernorm(building, source.get("layernorm") == "removed", job.model)
+        card = weights.describe(building, name, source, licence, commit)
         _move_in(building, folder, json.dumps(card, indent=2, sort_keys=True) + "\n")
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from plateaus import figures as registry
-from plateaus import tables
+from plateaus import provenance, tables
 from plateaus.results import Results, table_path
+from plateaus.sharpness import Rule
 from plateaus.stages.runner import Job, run
 
 
-def settings_of(slice_: dict[str, Any]) -> registry.Settings:
-    """The figure settings of a figures slice."""
+def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> registry.Settings:
+    """The figure settings of a figures slice, with the sizes that the models' cards tell."""
+    sizes = {model: card["parameters"] for model, card in provenance.cards(model_folders).items()}
     return registry.Settings(
         pairs=tuple(slice_["pairs"]),
         depths=tuple(slice_["depths"]),
         dpi=slice_["dpi"],
         colormap=slice_["colormap"],
         trace_layer=slice_["trace_layer"],
+        rule=Rule(**{name: slice_[name] for name in Rule._fields}),
+        models={
+            model: registry.About(**{**told, "controls": tuple(told["controls"])}, parameters=sizes.get(model, 0))
+            for model, told in slice_["about"].items()
+        },
     )
 
 
 def figures(job: Job) -> None:
     """Draw into `results/<run>/figures/<model>/`; the table of what was drawn is written last."""
     results = Results(job.root, job.slice["models"], job.slice["shards"])
-    settings = settings_of(job.slice)
+    settings = settings_of(job.slice, job.extra["model_folders"])
     folder = job.root / "figures"
     shutil.rmtree(folder, ignore_errors=True)
     rows: list[dict[str, Any]] = []

@@ -96,7 +96,7 @@ def _of_mlp(mlp: closed.Mlp, matrices: closed.Gram, read: Tensor) -> dict[str, _
     return {
         "mlp": _exact(norms.mlp, closed.push(mlp, read, v)),
         "mlp_fc": _exact(norms.mlp_fc, closed.push_fc(mlp, read, unit)),
-        "norm": _exact(norms.norm, mlp.norm.gain * through_norm),
+        "norm": _exact(norms.norm, closed.push_norm(mlp, read, v)),
     }
 
 

@@ -24,7 +24,7 @@ def context(job: Job) -> dict[str, Any]:
         "results": str(job.root.resolve()),
         "models": figures["models"],
         "shards": figures["shards"],
-        "settings": settings_of(figures)._asdict(),
+        "settings": settings_of(figures, job.extra["model_folders"])._asdict(),
         "title": config["report"]["title"],
         "config": config,
         "stages": provenance.records(job.root, figures["models"], [*figures["shards"], *keys]),

@@ -1,0 +1,312 @@
+"""All stages on a tiny random model of one architecture, measured against plain Hugging Face models and autograd.
+
+    python -m tests.architectures        (or: make architectures)
+
+prints the table of what is supported with the errors found; tests/unit/test_architectures.py asserts them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from plateaus import architecture, canonical, prompts, splines, tables
+from plateaus import mlp as closed
+from plateaus.freezing import CONDITIONS
+from plateaus.prompts import Pair
+from plateaus.quiet import OFFLINE, quiet_libraries
+from plateaus.results import table_path
+from plateaus.stages.extract import extract
+from plateaus.stages.fetch import fetch
+from plateaus.stages.freeze import freeze
+from plateaus.stages.interpolate import interpolate
+from plateaus.stages.jacobian import COMPONENTS, jacobian
+from plateaus.stages.runner import Job
+from plateaus.stages.spline import spline
+from plateaus.transformer import Transformer
+from tests import oracle, tiny
+
+PAIR = Pair("house-big-in", "The house was", "big", "in", "published")
+STEPS = 7
+LAYERS = (0, 2)
+STAGES = {
+    "extract": extract, "interpolate": interpolate, "freeze": freeze, "jacobian": jacobian, "spline": spline,
+}  # fmt: skip
+
+
+HINGES = ("gate_proj", "fc1", "c_fc", "dense_h_to_4h")
+"""Names of the modules whose output the activation function is applied to."""
+
+
+class Row(NamedTuple):
+    """What was found on one architecture; every error is the largest over all that was compared.
+
+    Attributes:
+        kind: The architecture.
+        distance: Of relative distances at every layer and the logits against plain hooks, absolute.
+        frozen: The same under every freezing condition.
+        mlp: Of the closed-form MLP Jacobian norms and matrices against autograd in float64, relative.
+        block: Of block and chain norms and gains against autograd through the plain model in float32, relative.
+        attention: How attention's Jacobian is had.
+        residual: Of resid_pre + attn_out + mlp_out = resid_post, relative to the largest element.
+        codes: Spline codes that differ from plain modules'.
+    """
+
+    kind: str
+    distance: float
+    frozen: float
+    mlp: float
+    block: float
+    attention: str
+    residual: float
+    codes: int
+
+
+def run_stages(source: Path, folder: Path) -> dict[str, Any]:
+    """fetch -> extract -> interpolate -> freeze -> jacobian -> spline as their commands do; the tables by name."""
+    table = folder / "pairs.tsv"
+    folder.mkdir(parents=True, exist_ok=True)
+    table.write_text("\t".join(prompts.COLUMNS) + "\n" + "\t".join(PAIR) + "\n", encoding="utf-8")
+    curves = {"centre": False, "steps": STEPS, "path": "spherical"}
+    traced = {"centre": False, "path": "spherical", "trace_layer": 0}
+    slices: dict[str, dict[str, Any]] = {
+        "extract": {"centre": False, "pairs": prompts.pairs_digest([PAIR])},
+        "interpolate": {
+            **curves, "layers": list(LAYERS), "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
+        },
+        "freeze": {**curves, "conditions": list(CONDITIONS), "layers": list(LAYERS)},
+        "jacobian": {**traced, "components": list(COMPONENTS), "exact_up_to": 1024, "probes": 4},
+        "spline": {**traced, "top_neurons": 3},
+    }  # fmt: skip
+
+    def job(stage: str, slice_: dict[str, Any]) -> Job:
+        return Job(
+            stage=stage, root=folder, model="tiny", shard=prompts.shard_of(PAIR.id, 1), slice=slice_,
+            model_folder=folder / "model", extra={"table": str(table), "shards": 1}, threads=1, device="cpu",
+            memory_gb=1.0, progress=lambda _: None,
+        )  # fmt: skip
+
+    fetch(job("fetch", {"source": "local", "path": str(source)}))
+    for stage, function in STAGES.items():
+        function(job(stage, slices[stage]))
+    return {
+        declared.name: tables.read(declared, [table_path(folder, "tiny", declared, prompts.shard_of(PAIR.id, 1))])
+        for declared in tables.TABLES.values()
+        if declared.stage in STAGES
+    }
+
+
+def ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Both prompts as token ids."""
+    found = [list(tokenizer(PAIR.prompt(word), add_special_tokens=False).input_ids) for word in (PAIR.a, PAIR.b)]
+    return found[0], found[1]
+
+
+def distance_error(rows: Any, plain: torch.nn.Module, both: tuple[list[int], list[int]]) -> float:
+    """Of every distance of the table `interpolate`."""
+    frame, worst = rows.to_pandas(), 0.0
+    for layer in LAYERS:
+        recorded, logits = oracle.interpolate(plain, *both, layer, STEPS)
+        of_layer = frame[frame["interp_layer"] == layer]
+        for record_layer, vectors in [*recorded.items(), (len(oracle.blocks_of(plain)), logits)]:
+            found = of_layer[of_layer["record_layer"] == record_layer]["distance"].to_numpy()
+            assert len(found) == STEPS
+            worst = max(worst, float(np.abs(found - oracle.relative_distance(vectors).numpy()).max()))
+    return worst
+
+
+def frozen_error(rows: Any, plain: torch.nn.Module, kind: str, both: tuple[list[int], list[int]]) -> float:
+    """Of every distance at the logits of the table `freeze`."""
+    frame, worst = rows.to_pandas(), 0.0
+    frame = frame[frame["site"] == "logits"]
+    for condition in CONDITIONS:
+        for layer in LAYERS:
+            found = frame[(frame["condition"] == condition) & (frame["interp_layer"] == layer)]["distance"].to_numpy()
+            expected = oracle.relative_distance(oracle.freeze(plain, kind, *both, layer, STEPS, condition)).numpy()
+            worst = max(worst, float(np.abs(found - expected).max()))
+    return worst
+
+
+def in_float64(mlp: closed.Mlp) -> closed.Mlp:
+    """The same branch in float64."""
+
+    def double(record: Any) -> Any:
+        return record._replace(
+            **{name: value.double() for name, value in record._asdict().items() if isinstance(value, torch.Tensor)}
+        )
+
+    post = None if mlp.post_norm is None else double(mlp.post_norm)
+    return closed.Mlp(**{**double(mlp)._asdict(), "norm": double(mlp.norm), "post_norm": post})
+
+
+def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int = 2) -> Iterator[float]:
+    """Relative errors of the branch, its norms, its matrix and its directional derivative, in float64."""
+    mlp = in_float64(architecture.mlp_of(model.bridge, layer))
+    branch = oracle.mlp_branch(oracle.blocks_of(plain)[layer].double(), kind)
+    torch.manual_seed(3)
+    x = 2 * torch.randn(6, model.d_model, dtype=torch.float64) + 0.3
+    matrices = torch.stack([torch.autograd.functional.jacobian(lambda one: branch(one[None])[0], row) for row in x])
+    v = torch.randn_like(x)
+    found = closed.jacobian_norms(mlp, closed.gram(mlp), x)
+    for value, expected in (
+        (mlp(x), branch(x)),
+        (found.mlp, matrices.flatten(1).norm(dim=1)),
+        (closed.jacobian(mlp, x), matrices),
+        (closed.push(mlp, x, v), (matrices @ v[:, :, None]).squeeze(-1)),
+    ):
+        yield float((value - expected).norm() / expected.norm())
+    # Without its norms: W_out act(W_in (gain u + bias)), with respect to a (centred) u.
+    normalised = mlp.norm.normalise(x)[0]
+
+    class Affine(NamedTuple):
+        gain: torch.Tensor = mlp.norm.gain
+        bias: torch.Tensor = mlp.norm.bias
+
+        def __call__(self, u: torch.Tensor) -> torch.Tensor:
+            return u * self.gain + self.bias
+
+    bare = mlp._replace(norm=Affine(), post_norm=None)
+    expected = torch.stack(
+        [torch.autograd.functional.jacobian(lambda u: bare(mlp.norm.centre(u)[None])[0], row) for row in normalised]
+    )
+    expected = expected.flatten(1).norm(dim=1)
+    yield float((found.mlp_fc - expected).norm() / expected.norm())
+    norm, read = closed.separate_norm(mlp, x)
+    expected = torch.stack(
+        [torch.autograd.functional.jacobian(lambda one: norm(one[None])[0], row).norm() for row in read]
+    )
+    yield float((found.norm - expected).norm() / expected.norm())
+
+
+def plain_block(plain: torch.nn.Module, ids_: list[int], at: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """d resid_post[last] / d resid_post[first] at the last token, by autograd through the full sequence."""
+    blocks = oracle.blocks_of(plain)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        kept: list[torch.Tensor] = []
+
+        def patch(_: object, __: object, out: Any) -> Any:
+            hidden = (out[0] if isinstance(out, tuple) else out).clone()
+            hidden[0, -1] = x
+            return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
+
+        def keep(_: object, __: object, out: Any) -> None:
+            kept.append((out[0] if isinstance(out, tuple) else out)[0, -1])
+
+        handles = [blocks[first].register_forward_hook(patch), blocks[last].register_forward_hook(keep)]
+        plain(torch.tensor([ids_]), use_cache=False)
+        for handle in handles:
+            handle.remove()
+        return kept[0]
+
+    found: torch.Tensor = torch.autograd.functional.jacobian(run, at)
+    return found
+
+
+def block_errors(found: dict[str, Any], plain: torch.nn.Module, ids_: list[int], n_layers: int) -> Iterator[float]:
+    """Relative errors of block and chain norms of the table `jacobian`, at three steps."""
+    frame = found["jacobian"].to_pandas()
+    post = tables.vectors(found["trace"], "resid_post").reshape(n_layers - 1, STEPS, -1)
+    for step in (0, STEPS // 2, STEPS - 1):
+        for component, first, last in (("block", 2, 3), ("chain", 1, n_layers - 1)):
+            rows = frame[(frame["component"] == component) & (frame["step"] == step)]
+            matrix = plain_block(plain, ids_, torch.from_numpy(post[first - 1][step].copy()), first, last)
+            if component == "chain":  # from the interpolation layer on: one more block in front
+                start = oracle_path(plain, ids_, found)[step]
+                matrix = matrix @ plain_block(plain, ids_, start, 0, 1)
+            value = float(rows[rows["layer"] == last]["frobenius"].iloc[0])
+            yield abs(value / float(matrix.norm()) - 1)
+
+
+def oracle_path(plain: torch.nn.Module, ids_: list[int], found: dict[str, Any]) -> torch.Tensor:
+    """The path at layer 0, from the vectors that extract wrote."""
+    vectors = torch.from_numpy(tables.vectors(found["extract"], "vector").copy())
+    layers = len(vectors) // 2
+    return oracle.slerp(vectors[0], vectors[layers], STEPS)
+
+
+@torch.no_grad()
+def residual_error(model: Transformer, both: tuple[list[int], list[int]]) -> float:
+    """Of resid_pre + attn_out + mlp_out = resid_post in every block."""
+    prefix, worst = model.prefix(both[0][:-1]), 0.0
+    rows = torch.stack([model.run(list(one))[0][0] for one in both])
+    for layer in range(1, model.n_layers):
+        output = model.block(layer, rows, prefix, parts=True)
+        summed = rows + output.parts["attn_out"] + output.parts["mlp_out"]
+        worst = max(worst, float((summed - output.resid_post).abs().max() / output.resid_post.abs().max()))
+        rows = output.resid_post
+    return worst
+
+
+def code_errors(found: dict[str, Any], model: Transformer, layer: int = 2) -> int:
+    """Units whose side of the hinge differs from the sign of what the plain activation is applied to."""
+    along = {
+        name: torch.from_numpy(tables.vectors(found["trace"], name).copy()).reshape(model.n_layers - 1, STEPS, -1)
+        for name in ("mlp_input", "resid_post")
+    }
+    seen: list[torch.Tensor] = []
+    names = dict(oracle.blocks_of(model.bridge.original_model)[layer].named_modules())
+    module = next(names[name] for end in HINGES for name in names if name.split(".")[-1] == end)
+    handle = module.register_forward_hook(lambda _, __, out: seen.append(out.reshape(-1, out.shape[-1])))
+    try:
+        encode = model.bridge.tokenizer(PAIR.context, add_special_tokens=False).input_ids
+        model.block(layer, along["resid_post"][layer - 2], model.prefix(list(encode)))
+    finally:
+        handle.remove()
+    found_codes = splines.codes(architecture.mlp_of(model.bridge, layer), along["mlp_input"][layer - 1])
+    return int(np.bitwise_count(np.packbits((seen[-1] > 0).numpy(), axis=-1) ^ found_codes).sum())
+
+
+def measure(kind: str, source: Path, folder: Path) -> Row:
+    """Run everything on one model folder.
+
+    Args:
+        kind: The architecture, as in `tests.tiny`.
+        source: A Hugging Face folder.
+        folder: Where results go.
+    """
+    found = run_stages(source, folder)
+    plain, tokenizer = oracle.load(source)
+    both = ids(tokenizer)
+    model = Transformer.load(folder / "model", device="cpu")
+    card = json.loads((folder / "model" / "card.json").read_text(encoding="utf-8"))
+    assert card["layers"] == model.n_layers
+    assert canonical.digest(card["files"])
+    from plateaus.attention import read_affine
+
+    exact = read_affine(model, 2, model.prefix(both[0][:-1])) is not None
+    return Row(
+        kind=kind,
+        distance=distance_error(found["interpolate"], plain, both),
+        frozen=frozen_error(found["freeze"], plain, kind, both),
+        block=max(block_errors(found, plain, both[0], model.n_layers)),
+        attention="closed form" if exact else "differentiated",
+        residual=residual_error(model, both),
+        codes=code_errors(found, model),
+        mlp=max(mlp_errors(model, plain, kind)),  # last, since it turns the plain model into float64
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    os.environ.update(OFFLINE)
+    heads = ("d", "frozen d", "J mlp", "J block", "sum", "codes")
+    print(f"{'architecture':<13}" + "".join(f"{head:>10}" for head in heads) + f"  {'attention':<15} models")
+    for kind, family in architecture.SUPPORTED.items():
+        with tempfile.TemporaryDirectory() as folder, quiet_libraries():
+            row = measure(kind, tiny.save(kind, Path(folder) / "source"), Path(folder) / "run")
+        print(
+            f"{kind:<13}{row.distance:>10.1e}{row.frozen:>10.1e}{row.mlp:>10.1e}{row.block:>10.1e}"
+            f"{row.residual:>10.1e}{row.codes:>10}  {row.attention:<15} {family.models}: {family.layout}; {family.mlp}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Every architecture of the table of what is supported, through all stages, against plain models and autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from plateaus import architecture
+from plateaus.transformer import Transformer
+from tests import architectures, oracle, tiny
+
+
+@pytest.mark.parametrize("kind", architecture.SUPPORTED)
+def test_all_stages_equal_the_slow_route(kind, tiny_folder, tmp_path):
+    row = architectures.measure(kind, tiny_folder(kind), tmp_path)
+    assert row.distance < 1e-5
+    assert row.frozen < 1e-5
+    assert row.mlp < 1e-10
+    assert row.block < 1e-4
+    assert row.residual < 1e-6
+    assert row.codes == 0
+    assert row.attention == ("differentiated" if kind in ("neox", "qwen3", "gemma2", "olmo2") else "closed form")
+
+
+def test_every_tiny_model_is_a_row_of_the_table():
+    assert set(tiny.SHAPES) == set(architecture.SUPPORTED) == set(oracle.PARTS)
+
+
+def test_the_kinds_have_the_norms_that_the_table_says(tiny_folder):
+    norms = {}
+    for kind in ("gpt2", "gemma2", "olmo2"):
+        block = Transformer.load(tiny_folder(kind)).bridge.blocks[1]
+        norms[kind] = tuple(name for name in architecture.NORMS if architecture.has_norm(block, name))
+    assert norms == {"gpt2": ("ln1", "ln2"), "gemma2": architecture.NORMS, "olmo2": ("ln1_post", "ln2_post")}
+
+
+def test_a_norm_after_the_mlp_is_part_of_its_jacobian(tiny_folder):
+    """Leaving it out changes the answer by far more than rounding."""
+    from plateaus import mlp as closed
+
+    model = Transformer.load(tiny_folder("gemma2"))
+    branch = architecture.mlp_of(model.bridge, 2)
+    torch.manual_seed(0)
+    x = torch.randn(3, model.d_model)
+    whole = closed.jacobian_norms(branch, closed.gram(branch), x).mlp
+    without = branch._replace(post_norm=None)
+    assert ((closed.jacobian_norms(without, closed.gram(without), x).mlp / whole - 1).abs() > 0.05).all()
