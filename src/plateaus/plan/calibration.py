@@ -1,8 +1,8 @@
 """Constants of the cost model, measured on real runs; `python -m plateaus.plan --check` compares them with yours.
 
-Measured on 2 cores of an AMD EPYC (67 GFLOP/s per core in float32) on the default config (SmolLM2-135M and the same with
-random weights) and on random models in the shapes of GPT-2 small, medium and large and of OPT-125M, 50 steps, the post's
-two pairs in one shard, and 40 pairs in one shard of GPT-2 small, 30 steps.
+Measured on 2 cores of an AMD EPYC (67 GFLOP/s per core in float32) on the default config (SmolLM2-135M and the same
+with random weights), on random models in the shapes of GPT-2 small, medium and large and of OPT-125M (50 steps, the
+post's two pairs in one shard), and on 40 pairs in one shard of GPT-2 small (30 steps).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ CENTRED_EMBEDDINGS, CENTRED_BLOCKS = 4.1, 1.33
 """Copies of the embedding matrix and of the blocks' weights that are made to centre a model."""
 ROW_IN_MEMORY = 500
 """Bytes of one row of a table: NumPy columns, their concatenation, the Arrow table and its sorted copy."""
+CURVE_ROW_READ = 100
+"""Bytes of a row of the curves' tables as sharpness reads it."""
 VECTOR_IN_MEMORY = 3.0
 """Copies of a recorded vector: as recorded, stacked, and in the Arrow table."""
 LOGITS_COPIES = 6
@@ -38,7 +40,15 @@ CODE_ON_DISK = 0.08
 """The same of spline codes, which hardly change from step to step."""
 FILE_BYTES = 2600
 """A Parquet file without rows."""
-ROW_BYTES = {"interpolate": 36.3, "freeze": 32.3, "jacobian": 11.0, "spline": 11.7, "tokens": 5.0, "neurons": 8.0}
+ROW_BYTES = {
+    "interpolate": 36.3,
+    "freeze": 32.3,
+    "jacobian": 11.0,
+    "spline": 11.7,
+    "tokens": 5.0,
+    "neurons": 8.0,
+    "sharpness": 31.0,
+}
 """Without vectors and codes."""
 OTHER_ROW = 8.0
 
@@ -48,6 +58,10 @@ EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0
 rows, a sweep's rows come in hundreds, and the Jacobians are large products."""
 START_SECONDS = 8.0
 """Imports and tokenizer, of a job that loads a model."""
+SHARPNESS_SECONDS = 1.5
+"""A job of sharpness, which loads none."""
+SHARPNESS_BYTES = 0.3e9
+"""Its memory without rows; a job's record starts at what the process that started it holds."""
 LOAD_SECONDS_PER_GB = 3.0
 ROW_SECONDS = 2e-5
 """Per row of a table: measuring, building, checking, writing."""
@@ -79,12 +93,12 @@ TOKENIZER_BYTES = 3.5e6
 
 
 class Light(NamedTuple):
-    """What a stage over all models takes, which loads none: per model, but for the first three.
+    """What a stage over all models takes; it loads none of them.
 
     Attributes:
         memory: Peak, bytes.
         seconds: Start-up.
-        disk: Bytes.
+        disk: Bytes without any model.
         seconds_per_model: Each model's figures or part of the page.
         disk_per_model: Likewise.
     """

@@ -13,7 +13,7 @@ from plateaus.plan.shapes import Shape, shape_of
 from plateaus.plan.storage import Settings
 from plateaus.prompts import Pair, split, tokenise_with_file
 
-MODEL_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline")
+SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """One job per model and shard."""
 ALL = "all"
 
@@ -90,14 +90,14 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
         lengths = prefix_lengths(config, model, pairs, models_folder)
         fetch = _fetch(entry["source"], shape)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
-        for stage in MODEL_STAGES:
+        for stage in SHARD_STAGES:
             for shard, members in shards.items():
                 costs[stage, model, shard] = _cost(stage, shape, settings, [lengths[pair.id] for pair in members])
         seconds = {
             key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
             for key, cost in costs.items()
         }
-        lines += [_line(model, stage, costs, seconds, gflops) for stage in ("fetch", *MODEL_STAGES)]
+        lines += [_line(model, stage, costs, seconds, gflops) for stage in ("fetch", *SHARD_STAGES)]
         jobs += [Job(key, seconds[key], cost.memory, _after(key, entry)) for key, cost in costs.items()]
     known = len(config["models"]) - len(unknown)
     after: tuple[Key, ...] = tuple(job.key for job in jobs)
@@ -155,8 +155,10 @@ def _flop(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int])
                 shape, prefixes, steps, traced, components=settings.components, exact_up_to=settings.exact_up_to,
                 probes=settings.probes, memory_gb=settings.memory_gb,
             )  # fmt: skip
-        case _:
+        case "spline":
             return len(prefixes) * flops.spline(shape, steps, traced)
+        case _:
+            return 0.0
 
 
 def _fetch(source: str, shape: Shape) -> _Cost:
@@ -173,6 +175,8 @@ def _fetch_seconds(source: str, shape: Shape) -> float:
 
 def _seconds(stage: str, cost: _Cost, shape: Shape, gflops: float | None) -> float:
     """Start-up and loading, then the operations at the stage's share of the measured speed, then the rows."""
+    if stage not in calibration.EFFICIENCY:
+        return calibration.SHARPNESS_SECONDS + cost.rows * calibration.ROW_SECONDS
     start = calibration.START_SECONDS + calibration.LOAD_SECONDS_PER_GB * shape.model_bytes / 1e9
     computing = 0.0 if gflops is None else cost.flop / (gflops * 1e9 * calibration.EFFICIENCY[stage])
     return start + computing + cost.rows * calibration.ROW_SECONDS

@@ -97,8 +97,10 @@ def _mlp_push(shape: Shape, steps: int) -> float:
 
 
 def _attention_push(shape: Shape, prefix: int, steps: int, directions: int, chunk: int | None = None) -> float:
-    """Forward-mode derivatives of attention: per chunk of directions the value (whose weight products torch's
-    forward mode takes twice), then each direction."""
+    """Forward-mode derivatives of attention: the value once per chunk of directions, then each direction.
+
+    The value's weight products are taken twice by torch's forward mode.
+    """
     value = attention_row(shape, prefix) + 2.0 * shape.attention_weights
     along = 2.0 * shape.attention_weights + 8.0 * shape.heads * shape.d_head * (prefix + 1)
     chunks = 1 if chunk is None else -(-directions // chunk)

@@ -96,8 +96,12 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: int) -> dict[str, 
         case "spline":
             neurons = traced * steps * min(settings.top_neurons, shape.d_mlp) if shape.relu else 0
             per_pair = {"spline": traced * (steps - 1), "codes": traced * steps, "neurons": neurons}
+        case "sharpness":
+            curves = _curve_rows(1, settings.layers, shape)
+            frozen = len(settings.conditions) * _curve_rows(1, settings.freeze_layers, shape)
+            per_pair = {"sharpness": curves + frozen}
         case _:
-            per_pair = {}
+            raise ValueError(f"the plan does not know the stage {stage}")
     return {table: pairs * count for table, count in per_pair.items()}
 
 
@@ -130,6 +134,9 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, prefixes: Sequenc
     The model is a mapped file, of which those pages count that the stage reads: all, but for the spline stage, which
     reads the MLPs alone; where the file is in another type, or the model is centred, it is a copy in memory.
     """
+    if stage == "sharpness":
+        read = sum(sum(rows(part, shape, settings, len(prefixes)).values()) for part in ("interpolate", "freeze"))
+        return calibration.SHARPNESS_BYTES + read * calibration.CURVE_ROW_READ
     working = {
         "extract": _extract,
         "interpolate": _interpolate,
