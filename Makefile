@@ -15,7 +15,7 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report plan test check format docs bench-jacobian architectures lock clean distclean
+.PHONY: help setup report plan verify golden test check format docs bench-jacobian architectures lock clean distclean claims-power
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,6 +31,14 @@ report: setup ## run the whole workflow, up to the report; only what has changed
 
 plan: setup ## what the run will take: jobs, rows, GFLOP, memory, disk and minutes; CHECK=1 compares with what it took
 	@.venv/bin/python -m plateaus.plan $(CONFIG) --cores $(CORES) $(if $(CHECK),--check) $(if $(COMMENT),--comment)
+
+verify: ## recompute the default run, and compare its tables and claims with what is committed in tests/golden
+	@$(MAKE) report CONFIG=
+	@.venv/bin/python -m plateaus.golden --check
+
+golden: ## write tests/golden anew from the default run
+	@$(MAKE) report CONFIG=
+	@.venv/bin/python -m plateaus.golden --write
 
 test: setup ## run the tests
 	@.venv/bin/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
@@ -55,6 +63,9 @@ bench-jacobian: setup ## time the closed-form Jacobian norm against torch.func.j
 
 architectures: setup ## measure every supported architecture against plain models and autograd, as a table
 	@.venv/bin/python -m tests.architectures
+
+claims-power: setup ## false positives and power of every claim's test, over 500 and 200 made-up runs
+	@.venv/bin/python tools/claims_power.py --jobs $(CORES)
 
 lock: ## remake requirements.lock with the newest versions that pyproject.toml allows
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/lock.py

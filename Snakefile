@@ -1,4 +1,5 @@
-# The whole DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> figures -> report.
+# The whole DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> claims -> figures ->
+# report.
 #
 #   snakemake --cores 8                                   the default, on the embedded model
 #   snakemake --cores 8 --configfile config/mine.yaml     another config (see config/README.md)

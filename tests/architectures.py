@@ -82,7 +82,7 @@ def run_stages(source: Path, folder: Path) -> dict[str, Any]:
             **curves, "layers": list(LAYERS), "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
         },
         "freeze": {**curves, "conditions": list(CONDITIONS), "layers": list(LAYERS)},
-        "jacobian": {**traced, "components": list(COMPONENTS), "exact_up_to": 1024, "probes": 4},
+        "jacobian": {**traced, "components": list(COMPONENTS), "whole_matrices": "published", "exact_up_to": 1024, "probes": 4},
         "spline": {**traced, "top_neurons": 3},
     }  # fmt: skip
 

@@ -15,7 +15,9 @@ from plateaus.errors import InputError
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 Config = dict[str, Any]
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "figures", "report")
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness",
+    "claims", "figures", "report",
+)  # fmt: skip
 """In the order of the DAG."""
 
 FOLLOWS = {
@@ -26,7 +28,8 @@ FOLLOWS = {
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
     "sharpness": ("interpolate", "freeze"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
+    "claims": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "claims"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it takes."""
@@ -53,11 +56,30 @@ READS: dict[str, tuple[str, ...]] = {
         "interpolate.path",
         "interpolate.trace_layer",
         "jacobian.components",
+        "jacobian.whole_matrices",
         "jacobian.exact_up_to",
         "jacobian.probes",
     ),
     "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
     "sharpness": RULE,
+    "claims": (
+        "models.*.controls",
+        "interpolate.trace_layer",
+        *(
+            f"claims.{key}"
+            for key in (
+                "tests",
+                "folder",
+                "alpha",
+                "minimal_effects",
+                "equivalence_margin",
+                "min_pairs",
+                "min_contexts",
+                "resamples",
+                "seed",
+            )
+        ),
+    ),
     "figures": (
         "models.*.controls",
         "interpolate.trace_layer",

@@ -43,11 +43,16 @@ def text(schema: Mapping[str, Any]) -> str:
 
 def _row(key: str, part: Mapping[str, Any]) -> str:
     shown = key.replace("models.*", "models.&lt;id&gt;")
-    default = f"`{json.dumps(part['default'])}`" if "default" in part else "(required)"
+    default = f"`{json.dumps(_default(part))}`" if "default" in part else "(required)"
     meaning = " ".join(str(part["description"]).split())
     return f"| `{shown}` | {default} | {_possible(part)} | {meaning} | {_reruns(key)} |\n".replace("&lt;", "<").replace(
         "&gt;", ">"
     )
+
+
+def _default(part: Mapping[str, Any]) -> Any:
+    inner = {name: one["default"] for name, one in part.get("properties", {}).items() if "default" in one}
+    return inner or part["default"]
 
 
 def _possible(part: Mapping[str, Any]) -> str:
@@ -61,6 +66,7 @@ def _possible(part: Mapping[str, Any]) -> str:
     if part.get("type") == "array":
         return f"list of {_possible(part['items'])}{unit}"
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+    names["object"] = "a number for each of " + ", ".join(f"`{name}`" for name in part.get("properties", {}))
     bounds = [
         f"{word} {part[name]}"
         for name, word in (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"))

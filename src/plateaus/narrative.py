@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from plateaus import tables
-from plateaus.figures import f08_step_sizes, findings, panels, wording, x02_tokens
+from plateaus.figures import f08_step_sizes, findings, judged, panels, wording, x01_suite, x02_tokens
 from plateaus.figures.contract import Settings
 from plateaus.results import Results
 from plateaus.sharpness import Rule, Sharpness, is_plateau
@@ -238,6 +238,25 @@ def tokens(results: Results, model: str, settings: Settings) -> str:
     return " ".join(said)
 
 
+def claims(results: Results) -> str:
+    """How many of the post's claims came out how, on every model that one was tested on."""
+    found = judged.verdicts(results.root)
+    said = []
+    for model in dict.fromkeys(one.model for one in found.judged if one.tested):
+        mine = [one for one in found.judged if one.model == model]
+        parts = []
+        for word in judged.SYMBOLS:
+            names = [one.claim for one in mine if one.verdict == word]
+            if names:
+                parts.append(f"{word}: {wording.listed(names)}")
+        said.append(f"On `{model}`, {'; '.join(parts)}.")
+    if not said:
+        reasons = {str(one.entry["reason"]) for one in found.judged if one.entry["reason"]}
+        why = wording.listed(wording.escape(reason) for reason in sorted(reasons)[:2])
+        return f"None of the claims was tested: {why or 'claims.tests is empty'}."
+    return " ".join(said)
+
+
 FINDINGS: dict[str, Callable[[Results, str, Settings], str]] = {
     **findings.FINDINGS,
     "f02_logits": logits,
@@ -245,6 +264,7 @@ FINDINGS: dict[str, Callable[[Results, str, Settings], str]] = {
     "f04_interpolation_layers": interpolation_layers,
     "f05_fixed_depth": fixed_depth,
     "f08_step_sizes": step_sizes,
+    "x01_suite": x01_suite.finding,
     "x02_tokens": tokens,
 }
 """Figure to the sentences that are said below it; for figures that could be drawn."""

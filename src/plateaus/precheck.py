@@ -10,6 +10,7 @@ from pathlib import Path
 
 from plateaus import weights
 from plateaus.canonical import digest
+from plateaus.claims import registry
 from plateaus.config import Config, model_key, weights_of
 from plateaus.errors import InputError
 from plateaus.prompts import Pair, tokenise_with_file
@@ -27,6 +28,7 @@ def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, result
         InputError: the first thing that is wrong.
     """
     check_shown(config, pairs)
+    check_claims(config)
     check_writable(results)
     check_writable(models_folder)
     check_models(config, models_folder)
@@ -45,6 +47,11 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
                 f"(it has {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}): "
                 "correct it or leave figures.pairs empty"
             )
+
+
+def check_claims(config: Config) -> None:
+    """Every claim that is to be tested has a module."""
+    registry.chosen(config["claims"]["tests"], config["claims"]["folder"])
 
 
 def check_writable(folder: Path) -> None:

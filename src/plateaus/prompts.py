@@ -13,6 +13,8 @@ from plateaus.canonical import digest
 from plateaus.errors import InputError
 
 COLUMNS = ("id", "context", "a", "b", "tags")
+PUBLISHED = "published"
+"""Tag of the pairs that the post shows."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -32,6 +34,11 @@ class Pair(NamedTuple):
     a: str
     b: str
     tags: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, one by one."""
+        return tuple(tag.strip() for tag in self.tags.split(";") if tag.strip())
 
     def prompt(self, word: str) -> str:
         """The whole prompt that ends in `word`."""

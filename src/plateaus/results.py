@@ -27,10 +27,15 @@ class Results:
         root: The folder.
         models: Ids of the models, in the config's order.
         shards: Names of the shards that the run consists of.
+        shown: Pairs whose curves are wanted; of tables with a row per step, the others' rows are not read (of hundreds
+            of pairs they would not fit into memory). None for all.
     """
 
-    def __init__(self, root: Path, models: Sequence[str], shards: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, models: Sequence[str], shards: Sequence[str], shown: Sequence[str] | None = None
+    ) -> None:
         self.root, self.models, self.shards = Path(root), tuple(models), tuple(shards)
+        self.shown = None if shown is None else tuple(shown)
         self._frames: dict[tuple[str, str], pd.DataFrame] = {}
 
     def paths(self, model: str, table: tables.Table) -> list[Path]:
@@ -38,12 +43,14 @@ class Results:
         return [table_path(self.root, model, table, shard) for shard in self.shards]
 
     def table(self, model: str, table: tables.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """A whole table over all shards, read once; without its vectors unless `columns` names them."""
+        """A table over all shards, read once; without its vectors unless `columns` names them."""
         if columns is None:
             columns = [name for name, kind in table.columns.items() if kind != tables.VECTOR]
         found = self._frames.get((model, table.name))
         if found is None or not set(columns) <= set(found.columns):
-            found = tables.read_frame(table, self.paths(model, table), columns)
+            found = tables.read_frame(
+                table, self.paths(model, table), columns, self.shown if "step" in table.key else None
+            )
             self._frames[model, table.name] = found
         return found
 

@@ -149,7 +149,7 @@ JACOBIAN = Table(
         "frobenius_error": MEASURE,
         "gain": MEASURE,
     },
-    optional=frozenset({"frobenius_error"}),
+    optional=frozenset({"frobenius", "frobenius_error"}),
 )
 SPLINE = Table(
     "spline",
@@ -215,6 +215,39 @@ SHARPNESS = Table(
 )
 """One row per curve of `interpolate` (condition none) and `freeze`; `plateaus.sharpness` defines the measures. w_path
 is w of the path itself, recorded where it is put in; detour is the largest over the steps."""
+CLAIMS = Table(
+    "claims",
+    1,
+    "claims",
+    ("model", "claim", "measure"),
+    {
+        "model": WORD,
+        "claim": WORD,
+        "measure": pa.string(),
+        "primary": pa.bool_(),
+        "estimate": MEASURE,
+        "ci_low": MEASURE,
+        "ci_high": MEASURE,
+        "effect_size": MEASURE,
+        "p": MEASURE,
+        "p_adjusted": MEASURE,
+        "n": pa.int32(),
+        "verdict": WORD,
+        "reason": pa.string(),
+        "sentence": pa.string(),
+    },
+    optional=frozenset({"estimate", "ci_low", "ci_high", "effect_size", "p", "p_adjusted"}),
+)
+"""One row per measure of a claim on a model. The primary one has the verdict; the others have none, and no p."""
+CLAIM_VALUES = Table(
+    "claim_values",
+    1,
+    "claims",
+    ("model", "claim", "pair"),
+    {"model": WORD, "claim": WORD, "pair": WORD, "value": MEASURE, "x": MEASURE, "pooled": pa.bool_()},
+    optional=frozenset({"x"}),
+)
+"""The primary measure per pair; x is what it is held against, for a claim about a relation over pairs."""
 FIGURES = Table(
     "figures",
     1,
@@ -235,6 +268,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
-        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, FIGURES,
+        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, CLAIMS, CLAIM_VALUES, FIGURES,
     )
 }  # fmt: skip

@@ -41,6 +41,31 @@ def about(config: Config, model: str) -> dict[str, Any]:
     }
 
 
+def random_controls(config: Config) -> dict[str, str]:
+    """Model to the first model of the config that has its architecture and random weights, where there is one."""
+    found: dict[str, str] = {}
+    for name, model in config["models"].items():
+        if model["source"] == "random":
+            found.setdefault(model["like"], name)
+    return found
+
+
+def claims_slice(config: Config, shards: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision rules, which models and shards there are, and which model is the control of which."""
+    return {
+        **pick(config, "claims"),
+        "models": list(config["models"]),
+        "random": [name for name, model in config["models"].items() if model["source"] == "random"],
+        "controls": random_controls(config),
+        "without_layernorm": {
+            name: next(iter(model["controls"]), "")
+            for name, model in config["models"].items()
+            if model.get("layernorm") == "removed"
+        },
+        "shards": list(shards),
+    }
+
+
 def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
     """The section of the figures, which models and shards there are, and the layer of the single-layer figures."""
     return {

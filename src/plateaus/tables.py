@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 
 from plateaus.errors import InputError
 from plateaus.schemas import (
+    CLAIM_VALUES,
+    CLAIMS,
     CODES,
     ENDPOINT_CHECK,
     ENDPOINTS,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "CLAIMS",
+    "CLAIM_VALUES",
     "CODES",
     "ENDPOINTS",
     "ENDPOINT_CHECK",
@@ -197,22 +201,28 @@ class atomic_path:
             self.temporary.unlink(missing_ok=True)
 
 
-def read(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
+def read(
+    table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
+) -> pa.Table:
     """Read the shards of a table, checked against its declaration, sorted by key.
 
     Args:
         table: The declaration.
         paths: One file per shard.
         columns: Read these alone (all when None).
+        pairs: Keep the rows of these pairs alone (all when None).
 
     Raises:
         InputError: a file is missing, unreadable, or is another table or version.
     """
     parts = []
+    kept = None if pairs is None else pc.field("pair").isin(list(pairs))
     for path in paths:
         try:
             metadata = pq.read_schema(path).metadata or {}
-            part = pq.read_table(path, columns=list(columns) if columns is not None else None, partitioning=None)
+            part = pq.read_table(
+                path, columns=list(columns) if columns is not None else None, filters=kept, partitioning=None
+            )
         except FileNotFoundError:
             raise InputError(f"{path} is missing: run snakemake to make it") from None
         except (pa.ArrowInvalid, OSError) as error:
@@ -226,7 +236,7 @@ def read(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = No
                 f"{path} holds table {found[0]} version {found[1]} where {table.name} version {table.version} "
                 "is needed: delete it and run again"
             )
-        if columns is None:
+        if columns is None and pairs is None:
             check(table, part)
         parts.append(part.replace_schema_metadata(None))
     if not parts:
@@ -236,9 +246,11 @@ def read(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = No
     return _sorted(whole, key) if key and len(parts) > 1 else whole
 
 
-def read_frame(table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_frame(
+    table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Like `read`, as a pandas frame (dictionary columns become categoricals)."""
-    frame: pd.DataFrame = read(table, paths, columns).to_pandas()
+    frame: pd.DataFrame = read(table, paths, columns, pairs).to_pandas()
     return frame
 
 

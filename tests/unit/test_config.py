@@ -122,7 +122,7 @@ def test_code_inputs_are_all_modules_that_the_stage_really_imports(stage):
     assert loaded - {"plateaus"} - everything_below("plateaus.stages.runner") <= listed
 
 
-@pytest.mark.parametrize("stage", ["sharpness", "figures", "report"])
+@pytest.mark.parametrize("stage", ["sharpness", "claims", "figures", "report"])
 def test_stages_after_the_curves_do_not_import_torch(stage):
     import subprocess
     import sys

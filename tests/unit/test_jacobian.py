@@ -258,6 +258,22 @@ def test_the_estimate_is_within_its_own_error(kind, tiny_folder):
     assert np.isnan(exact["frobenius_error"]).all()
 
 
+def test_other_pairs_have_the_same_gains_without_the_matrices(tiny_folder):
+    model, trace = traced(tiny_folder("gpt2"), steps=4)
+    whole, gains, states = [], [], [start(model, trace), start(model, trace, whole=False)]
+    for layer in trace.layers:
+        (one, other), states = jacobian_layer(
+            model, layer, states, components=list(COMPONENTS), exact=True, probes=2, memory_gb=1.0
+        )
+        whole.append(one)
+        gains.append(other)
+    whole, gains = stack(whole), stack(gains)
+    np.testing.assert_allclose(gains["gain"], whole["gain"], rtol=1e-6)
+    left_out = np.isin(whole["component"], ["attn", "block", "chain"])
+    assert np.isnan(gains["frobenius"][left_out]).all()
+    np.testing.assert_allclose(gains["frobenius"][~left_out], whole["frobenius"][~left_out], rtol=1e-6)
+
+
 def test_the_gain_of_a_component_is_at_most_its_norm(tiny_folder):
     model, trace = traced(tiny_folder("gpt2"), steps=5)
     rows = measured(model, trace)

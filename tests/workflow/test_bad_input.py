@@ -135,6 +135,8 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown component": (edit("jacobian", "components", value=["mpl"]), ("jacobian.components.0", "did you mean mlp")),
     "too few probes": (edit("jacobian", "probes", value=1), ("jacobian.probes is 1", "at least 2")),
     "no neurons": (edit("spline", "top_neurons", value=0), ("spline.top_neurons is 0", "at least 1")),
+    "unknown claim": (edit("claims", "tests", value=["C0", "C99"]), ("claims.tests names 'C99'", "there are C0, C1")),
+    "no folder of claims": (edit("claims", "folder", value="nowhere"), ("claims.folder is 'nowhere'", "make it")),
     "no width": (edit("sharpness", "w_at_most", value=0), ("sharpness.w_at_most is 0", "more than 0")),
     "absent Quarto": (edit("report", "renderer", value="quarto"), ("no working quarto", "auto or builtin")),
 }  # fmt: skip
@@ -185,6 +187,15 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
     assert all("interpolate.endpoint_tolerance (1e-30)" in line for line in errors)
     assert "Traceback" not in done.stdout + done.stderr
     assert project.digests("results/tiny/data/*/extract/*") == before
+
+
+def test_a_trace_layer_with_nothing_after_it(project: Project):
+    edit("interpolate", "trace_layer", value=4)(project)
+    done = project.run("--cores", "1", check=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode != 0
+    assert errors
+    assert all("trace_layer is 4, the last of its 5 layers" in line for line in errors), errors
 
 
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):

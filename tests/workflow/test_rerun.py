@@ -12,6 +12,7 @@ import yaml
 
 from plateaus import config as configuration
 from tests import tiny
+from tests.unit.test_claims import OWN
 from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
 
 SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
@@ -40,12 +41,22 @@ EDITS: dict[str, Any] = {
     "freeze.conditions": ["none", "mlp_mean"],
     "freeze.layers": [0, 1],
     "jacobian.components": ["mlp", "block"],
+    "jacobian.whole_matrices": "all",
     "jacobian.exact_up_to": 8,
     "jacobian.probes": 5,
     "spline.top_neurons": 2,
     "sharpness.w_at_most": 0.2,
     "sharpness.rest_at_least": 0.05,
     "sharpness.departure_at_most": 0.2,
+    "claims.tests": ["C0", "C1"],
+    "claims.folder": "my-claims",
+    "claims.alpha": 0.01,
+    "claims.minimal_effects": {"C1": 0.2},
+    "claims.equivalence_margin": 0.1,
+    "claims.min_pairs": 10,
+    "claims.min_contexts": 3,
+    "claims.resamples": 500,
+    "claims.seed": 1,
     "figures.pairs": ["house-big-large"],
     "figures.depths": [1],
     "figures.dpi": 80,
@@ -116,6 +127,8 @@ def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Proje
         (project.folder / "other.tsv").write_text(PAIRS.replace("The car is", "The car was"), encoding="utf-8")
     if leaf == "models.*.layernorm":
         tiny.save_without_layernorm(project.folder / "second-model")
+    if leaf == "claims.folder":
+        (project.folder / "my-claims").mkdir()
     if leaf in ("models.*.path", "models.*.like"):
         shutil.copytree(project.folder / "tiny-model", project.folder / "second-model")
     project.configure(edited(leaf))
@@ -143,6 +156,8 @@ def test_touching_everything_plans_nothing(project: Project):
         ("splines.py", ("spline",)),
         ("block_jacobian.py", ("jacobian",)),
         ("sharpness.py", ("sharpness",)),
+        ("claims/c01_learned.py", ("claims",)),
+        ("claims/verdicts.py", ("claims",)),
         ("trace.py", ("jacobian", "spline")),
         ("weights.py", ("fetch",)),
         ("figures/f02_logits.py", ("figures",)),
@@ -166,7 +181,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
     between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"), models)
-    assert project.planned() == {**between, "figures": 1, "report": 1}
+    assert project.planned() == {**between, "claims": 1, "figures": 1, "report": 1}
 
 
 def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):
@@ -174,6 +189,20 @@ def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):
     table = project.folder / "pairs.tsv"
     table.write_text("\n".join([header, "# turned round", *reversed(rows)]) + "\n", encoding="utf-8")
     assert project.planned() == {}
+
+
+def test_a_claim_of_ones_own_is_planned_tested_and_planned_again_when_edited(project: Project):
+    folder = project.folder / "my-claims"
+    folder.mkdir()
+    (folder / "mine.py").write_text(OWN, encoding="utf-8")
+    config = copy.deepcopy(CONFIG)
+    config["claims"] = {"folder": "my-claims", "tests": ["C0", "MINE"]}
+    project.configure(config)
+    assert project.planned() == {"claims": 1, "figures": 1, "report": 1}
+    project.run("--cores", "1", "--until", "claims")
+    assert "MINE, midpoints are late" in (project.folder / "results/tiny/claims.md").read_text(encoding="utf-8")
+    (folder / "mine.py").write_text(OWN + "# edited\n", encoding="utf-8")
+    assert set(project.planned()) == {"claims", "figures", "report"}
 
 
 def test_two_values_swapped_are_an_edit(project: Project):

@@ -19,6 +19,7 @@ from plateaus import (
     tables,
 )
 from plateaus.canonical import canonical_json
+from plateaus.claims import registry
 from plateaus.errors import InputError
 from plateaus.results import table_path
 
@@ -37,6 +38,7 @@ try:
     PAIRS = prompts.read_pairs(Path(CONFIG["prompts"]["table"]))
     SHARDS = prompts.split(PAIRS, CONFIG["prompts"]["shards"])
     RESULTS = Path("results") / CONFIG["run"]
+    OWN_CLAIMS = registry.files_in(CONFIG["claims"]["folder"])
     MODELS_FOLDER = Path("resources/models")
     if workflow.is_main_process:
         precheck.check_run(CONFIG, PAIRS, MODELS_FOLDER, RESULTS)
@@ -81,6 +83,9 @@ def every(*stages):
         for model in CONFIG["models"]
         for shard in SHARDS
     ]
+
+
+CLAIMS = [table(declared, "all", "all") for declared in tables_of("claims")]
 
 
 def log_of(stage, model="{model}", shard="all"):
@@ -133,6 +138,7 @@ def made_from():
     found = {
         table(tables.FIGURES, "all", "all"): slices.figures_slice(CONFIG, PAIRS, SHARDS)
     }
+    found |= dict.fromkeys(CLAIMS, slices.claims_slice(CONFIG, SHARDS))
     for model in CONFIG["models"]:
         for shard, pairs in SHARDS.items():
             for stage in ("extract", *BETWEEN):

@@ -1,4 +1,4 @@
-# Needs: the tables of curves. Makes: how sharp every curve is, without a model.
+# Needs: the tables of all stages before. Makes, without a model: how sharp every curve is, and the claims' verdicts.
 
 
 rule sharpness:
@@ -21,3 +21,25 @@ rule sharpness:
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:
         "exec python -m plateaus.stages.sharpness --slice {params.slice:q} {params.call:q}"
+
+
+rule claims:
+    input:
+        every("extract", *BETWEEN),
+        code=code("claims"),
+        own=OWN_CLAIMS,
+    output:
+        CLAIMS,
+        page=RESULTS / "claims.md",
+        data=RESULTS / "claims.json",
+    log:
+        log_of("claims", "all"),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+    params:
+        slice=canonical_json(slices.claims_slice(CONFIG, SHARDS)),
+        call=lambda wildcards, threads: call(wildcards, threads),
+    shell:
+        "exec python -m plateaus.stages.claims --slice {params.slice:q} {params.call:q}"

@@ -4,6 +4,7 @@
 rule figures:
     input:
         every("extract", *BETWEEN),
+        CLAIMS,
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         code=code("figures"),
     output:
@@ -26,6 +27,7 @@ rule figures:
 rule report:
     input:
         every("extract", *BETWEEN),
+        CLAIMS,
         figures=table(tables.FIGURES, "all", "all"),
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         source=sorted(

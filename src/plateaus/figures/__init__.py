@@ -31,9 +31,11 @@ NAMES = (
     "fn04_norms",
     "fn06_directional",
     "fn10_relu",
+    "x01_suite",
     "x02_tokens",
     "x03_training",
     "x04_scale",
+    "x05_claims",
 )
 """Names of the figures, which are also those of their modules and files."""
 

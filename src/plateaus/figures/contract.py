@@ -67,12 +67,14 @@ class Drawing(NamedTuple):
         caption: Markdown: what is shown, of which model and pairs; every number is computed.
         alt: Plain text for readers who do not see the figure: what there is to be seen.
         tables: What it was drawn from.
+        whole: Whether from all pairs of all models, and not just from those that it is shown for.
     """
 
     figure: Figure
     caption: str
     alt: str
     tables: tuple[Table, ...]
+    whole: bool = False
 
 
 class LeftOut(NamedTuple):

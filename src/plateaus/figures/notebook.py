@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,8 +17,8 @@ from urllib.parse import quote
 
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
-from plateaus.figures import dag, page_tables, panels, player, wording, x02_tokens
-from plateaus.results import Results, table_path
+from plateaus.figures import claim, dag, judged, page_tables, panels, player, style, wording, x02_tokens
+from plateaus.results import table_path
 from plateaus.sharpness import STRAIGHT_WIDTH, Rule
 
 VARIABLE = "PLATEAUS_REPORT"
@@ -59,8 +60,6 @@ class Page:
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
-        self.results = Results(Path(context["results"]), context["models"], context["shards"])
-        self.models = self.results.models
         settings = context["settings"]
         self.settings = figures.Settings(
             **{
@@ -71,6 +70,9 @@ class Page:
                 "models": {model: figures.About(*told) for model, told in settings["models"].items()},
             }
         )
+        root, pairs = Path(context["results"]), self.settings.pairs
+        self.results = judged.results_of(root, context["models"], context["shards"], pairs)
+        self.models = self.results.models
         self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
 
     @classmethod
@@ -108,6 +110,29 @@ class Page:
             print(f"## {wording.escape(model)}\n\n{self._figure(name, model)}")
         print(":::\n")
 
+    def claims(self) -> None:
+        """Print a section per claim: what the post says, the verdict on every model, and the values behind it."""
+        found = judged.verdicts(self.results.root)
+        for name in found.claims:
+            of_claim = found.of(name)
+            entry = of_claim[0].entry
+            print(f"## {name}: {wording.escape(str(entry['title']))} {{#{self._claim_section(name)}}}\n")
+            print(f"**What the post says.** {wording.escape(str(entry['says']))}\n")
+            for one in of_claim:
+                print(f"- {judged.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
+                for further in one.entry.get("secondary", []):
+                    print(f"    - {wording.escape(_further(further))}")
+            print()
+            with style.applied():
+                drawing = claim.draw(self.results, name, self.settings)
+            if isinstance(drawing, figures.Drawing):
+                label = "fig-" + self._claim_section(name).removeprefix("sec-")
+                print(self._float(drawing, Path(f"claim-{name}.svg"), label, of_claim[0].model, ""))
+
+    @staticmethod
+    def _claim_section(name: str) -> str:
+        return "sec-claim-" + re.sub(r"[^A-Za-z0-9]+", "-", name).lower()
+
     def player(self) -> None:
         """Print the animation of the mechanism; one tab per model that has it."""
         made = {model: player.html(self.results, model, self.settings) for model in self.models}
@@ -126,36 +151,40 @@ class Page:
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)
         if isinstance(drawing, figures.LeftOut):
-            return f"Not drawn for `{model}`: {wording.escape(drawing.reason)}.\n"
-        file = self._file(name, model)
-        figures.save(drawing, DRAWN / file.parent, name, self.settings.dpi)
-        (DRAWN / file.with_suffix(".png")).unlink()
-        parts = [
-            f"![{drawing.caption}]({address(DRAWN / file)}){{#{self.id(name, model)} fig-alt={attribute(drawing.alt)}}}"
-        ]
+            whose = f" for `{model}`" if figures.FIGURES[name].PER_MODEL else ""
+            return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
         finding = narrative.FINDINGS.get(name)
-        if finding:
-            parts.append(f"**What this shows.** {finding(self.results, model, self.settings)}")
-        parts.append(
-            f"::: {{.files}}\n{self._files(drawing, file, model, per_model=figures.FIGURES[name].PER_MODEL)}\n:::"
-        )
-        return "\n\n".join(parts) + "\n"
+        said = f"**What this shows.** {finding(self.results, model, self.settings)}" if finding else ""
+        return self._float(drawing, self._file(name, model), self.id(name, model), model, said)
+
+    def _float(self, drawing: figures.Drawing, file: Path, label: str, model: str, said: str) -> str:
+        """A figure with its caption and what is below it."""
+        figures.save(drawing, DRAWN / file.parent, file.stem, self.settings.dpi)
+        (DRAWN / file.with_suffix(".png")).unlink()
+        shown = f"![{drawing.caption}]({address(DRAWN / file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
+        files = f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::"
+        return "\n\n".join(part for part in (shown, said, files) if part) + "\n"
 
     def _file(self, name: str, model: str) -> Path:
         return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
 
-    def _files(self, drawing: figures.Drawing, file: Path, model: str, *, per_model: bool) -> str:
+    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
         links = [
             f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
         ]
-        sources = "; ".join(self._table(table, model, per_model=per_model) for table in drawing.tables)
-        return f"Figure: {', '.join(links)}. Drawn from {sources}."
+        models = self.models if drawing.whole else (model,)
+        of_run = [table for table in drawing.tables if table.stage == "claims"]
+        sources = [self._table(table, "all", ["all"]) for table in of_run]
+        sources += [
+            self._table(table, name, self.results.shards if drawing.whole else self._shards(name))
+            for name in models
+            for table in drawing.tables
+            if table not in of_run
+        ]
+        return f"Figure: {', '.join(links)}. Drawn from {'; '.join(sources)}."
 
-    def _table(self, table: tables.Table, model: str, *, per_model: bool) -> str:
-        """Links to the shards of a table that hold the pairs of the figures."""
-        if not per_model and len(self.models) > 1:
-            return f"`{table.name}` (every model's files in `data/<model>/{table.stage}`)"
-        shards = self._shards(model)
+    def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
+        """Links to some shards of a table."""
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
         links = []
@@ -165,6 +194,7 @@ class Page:
         return f"`{table.name}` ({', '.join(links)})"
 
     def _shards(self, model: str) -> list[str]:
+        """The shards that hold the pairs of the figures."""
         shown = set(self.settings.pairs)
         found = []
         for shard in self.results.shards:
@@ -257,6 +287,22 @@ class Page:
         """Print the sharpness at the logits per model and pair."""
         print(page_tables.summary(self.results, self.settings))
 
+    def verdicts(self) -> None:
+        """Print the table of the claims."""
+        claims = judged.verdicts(self.results.root).claims
+        if claims:
+            print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
+
+    @property
+    def claims_alpha(self) -> Text:
+        """The level of the tests."""
+        return Text(f"{self.context['config']['claims']['alpha']:g}")
+
+    @property
+    def claims_overview(self) -> Text:
+        """How many claims came out how, in words."""
+        return Text(narrative.claims(self.results))
+
     def endpoints(self) -> None:
         """Print what tells the two prompts of each pair apart."""
         print(page_tables.endpoints(self.results, self.settings))
@@ -294,6 +340,14 @@ class Page:
         )
         look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
         print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
+
+
+def _further(one: dict[str, Any]) -> str:
+    """A secondary measure in words."""
+    words = ("unknown" if one[name] is None else wording.number(one[name]) for name in ("estimate", "low", "high"))
+    estimate, low, high = words
+    interval = "" if low == "unknown" else f" (interval {low} to {high})"
+    return f"{one['measure']}: {estimate}{interval}, {wording.plural(one['n'], 'pair')}"
 
 
 def address(path: Path) -> str:

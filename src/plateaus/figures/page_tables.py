@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plateaus import narrative, tables
-from plateaus.figures import panels, wording
+from plateaus.figures import judged, panels, wording
 from plateaus.figures.contract import Settings
 from plateaus.results import Results
 from plateaus.sharpness import is_plateau
@@ -40,6 +40,40 @@ def summary(results: Results, settings: Settings) -> str:
         rows.append([f"`{row.model}`", row.pair.markdown, *(wording.number(value, 3) for value in measures), met])
     caption = f"Sharpness at the logits, interpolating at layer {settings.trace_layer}. {{#tbl-summary}}"
     return markdown_table(head, rows, caption, align="llrrrrrl")
+
+
+def claims(results: Results, links: Mapping[str, str]) -> str:
+    """The verdicts, a row per claim and model that it was tested on; claims that nothing was tested on say why.
+
+    Args:
+        results: The run.
+        links: Claim id to the address of its section.
+    """
+    head = ["", "The post says", "Model", "Verdict", "Estimate", "Interval", "n"]
+    rows = []
+    found = judged.verdicts(results.root)
+    for claim in found.claims:
+        of_claim = found.of(claim)
+        title = f"[{wording.escape(str(of_claim[0].entry['title']))}]({links[claim]})"
+        tested = [one for one in of_claim if one.tested]
+        for number, one in enumerate(tested):
+            low, high = one.entry["interval"]
+            cells = [f"{judged.SYMBOLS[one.verdict]} {one.verdict}", _number(one.entry["estimate"])]
+            cells += [f"{_number(low)} to {_number(high)}", str(one.entry["n"])]
+            rows.append([claim if number == 0 else "", title if number == 0 else "", f"`{one.model}`", *cells])
+        if not tested:
+            reason = wording.escape(wording.shortened(str(of_claim[0].entry["reason"]), 90))
+            verdict = f"{judged.SYMBOLS[judged.NOT_TESTED]} {judged.NOT_TESTED}"
+            rows.append([claim, title, "", f"{verdict}: {reason}", "", "", ""])
+    caption = (
+        "The post's claims and what these models say. The measure behind each estimate, and the rule for the verdicts, "
+        "are in @sec-claims. {#tbl-claims}"
+    )
+    return markdown_table(head, rows, caption, align="llllrrr")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else wording.number(value)
 
 
 def endpoints(results: Results, settings: Settings) -> str:

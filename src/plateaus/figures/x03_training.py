@@ -48,4 +48,4 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         f"{wording.plural(len(found), 'panel')} of the width of the boundary at the logits against training step. "
         + " ".join(f"{name}: {wording.each(pairs)}" for name, pairs in said.items())
     )
-    return Drawing(figure, caption, alt, READS)
+    return Drawing(figure, caption, alt, READS, whole=True)

@@ -41,7 +41,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         f"The width of the boundary at the logits against the number of weights of {len(found)} models. "
         f"{wording.each(across.ends(found, results, settings))}"
     )
-    return Drawing(figure, caption, alt, READS)
+    return Drawing(figure, caption, alt, READS, whole=True)
 
 
 def _short(parameters: float) -> str:

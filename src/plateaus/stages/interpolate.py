@@ -135,6 +135,11 @@ def interpolate(job: Job) -> None:
         trace_layer = choose_layers([settings["trace_layer"]], model.n_layers)[0]
     except ValueError as error:
         raise InputError(f"model {job.model}: interpolate.layers or trace_layer: {error}") from None
+    if trace_layer == model.n_layers - 1:
+        raise InputError(
+            f"model {job.model}: interpolate.trace_layer is {trace_layer}, the last of its {model.n_layers} layers, so "
+            "that nothing comes after it: choose an earlier one"
+        )
     results: list[tuple[str, PairResult]] = []
     pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder))
     for number, (pair, residuals) in enumerate(pairs, start=1):

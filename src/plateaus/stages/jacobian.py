@@ -13,6 +13,7 @@ from plateaus import mlp as closed
 from plateaus.architecture import mlp_of
 from plateaus.canonical import digest
 from plateaus.curves import Columns, stack, with_pair
+from plateaus.prompts import PUBLISHED
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
 from plateaus.stages.runner import Job, run
@@ -39,12 +40,14 @@ class PairState(NamedTuple):
         chain: The product of the block Jacobians so far (steps, d_model, d_model), or the images of random sign
             vectors under it (probes, steps, d_model) where it is estimated; None before the first block.
         direction: The image under the chain of the path's unit tangent (steps, d_model).
+        whole: Whether the norms of attention, block and chain are computed, or their gains alone.
     """
 
     trace: Trace
     prefix: Prefix
     chain: Tensor | None
     direction: Tensor
+    whole: bool
 
 
 def jacobian_layer(
@@ -121,6 +124,9 @@ def _of_block(
         block_jacobian.attention_push(model, layer, before, state.prefix, v[None], chunk)[0],
         *push_block(torch.stack([v, state.direction])),
     )
+    if not state.whole:
+        gains = {"attn": attn_gain, "block": block_gain, "chain": direction}
+        return {name: _gain(moved) for name, moved in gains.items()}, state._replace(direction=direction)
     if exact:
         found = block_jacobian.exact_norms(
             model, layer, mlp, before, read, state.prefix, state.chain, memory_gb=memory_gb / 4
@@ -144,6 +150,11 @@ def _of_block(
     return norms, state._replace(chain=chain, direction=direction)
 
 
+def _gain(moved: Tensor) -> _Measured:
+    gain = torch.linalg.vector_norm(moved, dim=-1)
+    return _Measured(torch.full_like(gain, torch.nan), torch.full_like(gain, torch.nan), gain)
+
+
 def _exact(frobenius: Tensor, moved: Tensor) -> _Measured:
     return _Measured(frobenius, torch.full_like(frobenius, torch.nan), torch.linalg.vector_norm(moved, dim=-1))
 
@@ -163,10 +174,10 @@ def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> C
     }
 
 
-def start(model: Transformer, trace: Trace) -> PairState:
+def start(model: Transformer, trace: Trace, *, whole: bool = True) -> PairState:
     """A pair's state before the first block after the interpolation layer."""
     prefix = model.prefix(list(trace.pair.prefix))
-    return PairState(trace, prefix, None, tangents(trace.resid_pre[0]).to(model.device))
+    return PairState(trace, prefix, None, tangents(trace.resid_pre[0]).to(model.device), whole)
 
 
 def jacobian(job: Job) -> None:
@@ -178,7 +189,8 @@ def jacobian(job: Job) -> None:
         job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
     )
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
-    states = [start(model, trace) for trace in traces]
+    every = settings["whole_matrices"] == "all"
+    states = [start(model, trace, whole=every or PUBLISHED in trace.pair.pair.labels) for trace in traces]
     components = [name for name in COMPONENTS if name in settings["components"]]
     rows: list[list[Columns]] = [[] for _ in states]
     layers = traces[0].layers

@@ -1,0 +1,25 @@
+"""C1: plateaus are learned."""
+
+from __future__ import annotations
+
+from plateaus.claims.evidence import Evidence
+from plateaus.claims.interface import Claim, Finding
+from plateaus.claims.reading import WIDTHS, less, of_logits
+
+CLAIM = Claim(
+    id="C1",
+    title="plateaus are learned",
+    says="Activation plateaus are an example of nonlinearities that are not built into the architecture, but learned.",
+    measure="w of the logits, trained less random weights",
+    needs={"sharpness": WIDTHS},
+    expected=-1,
+    needs_control=True,
+    figure="x01_suite",
+)
+
+
+def test(evidence: Evidence) -> Finding:
+    """The difference in width between the model and its copy with random weights, pair by pair."""
+    trained = of_logits(evidence, "w")
+    random = of_logits(evidence, "w", model=evidence.control_model())
+    return evidence.median(less(trained, random))

@@ -1,0 +1,41 @@
+"""C2: plateaus emerge gradually over layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from plateaus.claims.evidence import Evidence, some
+from plateaus.claims.interface import Claim, Finding
+from plateaus.claims.reading import WIDTHS, at_layers, need_layers
+from plateaus.claims.statistics import spearman
+
+CLAIM = Claim(
+    id="C2",
+    title="plateaus emerge gradually over layers",
+    says="Plateaus emerge gradually across model layers, with each successive layer sharpening the boundary.",
+    measure="Spearman's correlation of w at the recorded layer with the layer",
+    needs={"sharpness": WIDTHS},
+    expected=-1,
+    bounds=(-1, 1),
+    figure="f03_record_layers",
+)
+SHARE = "the largest single layer's share of the whole sharpening"
+
+
+def test(evidence: Evidence) -> Finding:
+    """The trend per pair; and how much of the sharpening the layer that sharpens most does alone."""
+    filters = {**at_layers(), "interp_layer": [evidence.trace_layer]}
+    frame = evidence.table("sharpness", filters)
+    after = frame[frame["record_layer"] > evidence.trace_layer]
+    need_layers(after["record_layer"].nunique(), 4, "recording layers")
+    trends = {str(pair): spearman(rows["record_layer"], rows["w"]) for pair, rows in after.groupby("pair")}
+    shares = {str(pair): largest_share(rows) for pair, rows in frame.groupby("pair")}
+    return evidence.median(trends, secondary=some(evidence.secondary(SHARE, shares)))
+
+
+def largest_share(rows: pd.DataFrame) -> float:
+    """Largest fall of w from one layer to the next over its whole fall; NaN where w does not fall by at least .05."""
+    w = rows.sort_values("record_layer")["w"].to_numpy(dtype=np.float64)
+    whole = w[0] - w[-1]
+    return float(np.max(-np.diff(w)) / whole) if len(w) > 1 and whole >= 0.05 else float("nan")

@@ -1,0 +1,93 @@
+"""C4: the number of layers in between drives the sharpening, depth a weaker factor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from plateaus.claims.evidence import Evidence, some
+from plateaus.claims.interface import Claim, Finding, NotTested, Side
+from plateaus.claims.reading import WIDTHS, at_layers
+from plateaus.claims.verdicts import number
+
+CLAIM = Claim(
+    id="C4",
+    title="the number of layers in between is the driver, depth a weaker one",
+    says="The principal factor is the number of layers between interpolation and recording; there is also an effect of "
+    "depth.",
+    measure="partial R² of the number of layers N less that of the interpolation layer L, for log(w/w_path)",
+    needs={"sharpness": (*WIDTHS, "w_path")},
+    expected=1,
+    bounds=(-1, 1),
+    figure="f05_fixed_depth",
+)
+
+
+class Fit(NamedTuple):
+    """One pair's regression of log(w / w_path) on N and L.
+
+    Attributes:
+        slope_n: Per layer in between.
+        slope_l: Per layer of depth.
+        r2_n: Partial R² of N, given L.
+        r2_l: Partial R² of L, given N.
+    """
+
+    slope_n: float
+    slope_l: float
+    r2_n: float
+    r2_l: float
+
+
+def test(evidence: Evidence) -> Finding:
+    """The mixed model log(w/w_path) ~ N + L + (1 | pair), by least squares within pairs.
+
+    All pairs have the same grid of layers, so that the random intercepts drop out and the mixed model's slopes are the
+    means of the pairs' own. Residuals of neighbouring layers are correlated within a pair; taking a pair's fit as one
+    observation makes no assumption about that.
+    """
+    frame = evidence.table("sharpness", at_layers())
+    frame = frame[frame["record_layer"] > frame["interp_layer"]]
+    if frame["interp_layer"].nunique() < 3:
+        raise NotTested(
+            f"the run has {frame['interp_layer'].nunique()} interpolation layers, and telling N from L needs at least 3"
+        )
+    fits = {str(pair): fit(rows) for pair, rows in frame.groupby("pair")}
+    slopes = {pair: one.slope_n for pair, one in fits.items()}
+    found = evidence.median({pair: one.r2_n - one.r2_l for pair, one in fits.items()})
+    slope = evidence.secondary("the change of log(w/w_path) per layer in between", slopes, "mean")
+    depth = evidence.secondary(
+        "the change of log(w/w_path) per layer of depth", {pair: one.slope_l for pair, one in fits.items()}, "mean"
+    )
+    partial = evidence.secondary("partial R² of N", {pair: one.r2_n for pair, one in fits.items()})
+    side = Side("open", "")
+    if slope is not None:
+        text = (
+            f"Per layer in between, log(w/w_path) changes by {number(slope.estimate)} "
+            f"({number(slope.low)} to {number(slope.high)})."
+        )
+        side = Side("met" if slope.high < 0 else "broken" if slope.low > 0 else "open", text)
+    return found._replace(side=side, secondary=some(slope, depth, partial))
+
+
+def fit(rows: pd.DataFrame) -> Fit:
+    """Least squares of one pair's curves; NaN throughout where a width is unknown."""
+    w = np.log(np.maximum(rows["w"].to_numpy(np.float64), 1e-6))
+    y = w - np.log(np.maximum(rows["w_path"].to_numpy(np.float64), 1e-6))
+    depth = rows["interp_layer"].to_numpy(np.float64)
+    between = rows["record_layer"].to_numpy(np.float64) - depth
+    one = np.ones(len(y))
+    if len(y) < 4 or not np.isfinite(y).all():
+        return Fit(*[np.nan] * 4)
+
+    def left(*columns: np.ndarray) -> tuple[np.ndarray, float]:
+        design = np.column_stack([one, *columns])
+        coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
+        return coefficients, float(((y - design @ coefficients) ** 2).sum())
+
+    coefficients, both = left(between, depth)
+    without_n, without_l = left(depth)[1], left(between)[1]
+    r2_n, r2_l = (1 - both / without if without > 1e-12 else 0.0 for without in (without_n, without_l))
+    return Fit(float(coefficients[1]), float(coefficients[2]), r2_n, r2_l)

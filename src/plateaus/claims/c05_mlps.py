@@ -1,0 +1,53 @@
+"""C5: attention is not needed for plateaus, MLPs are."""
+
+from __future__ import annotations
+
+from plateaus.claims import statistics
+from plateaus.claims.evidence import Evidence, some
+from plateaus.claims.interface import Claim, Finding, Side
+from plateaus.claims.reading import WIDTHS, at_logits, by_pair, less, of_logits
+from plateaus.claims.verdicts import number
+
+CLAIM = Claim(
+    id="C5",
+    title="MLPs are needed, attention is not",
+    says="Freezing the attention outputs has small effects on the curves, freezing the MLP outputs eliminates the "
+    "plateaus.",
+    measure="change of w of the logits when the MLPs are frozen on the secant",
+    needs={"sharpness": WIDTHS},
+    expected=1,
+    figure="f06_freezing",
+)
+
+
+def test(evidence: Evidence) -> Finding:
+    """MLPs: the change of w. Attention: an equivalence test of the change, as the second condition.
+
+    Frozen on the secant, which keeps both ends' outputs, so that d is measured against the same ends; the post's
+    freezing at the mean is shown beside it.
+    """
+    before = of_logits(evidence, "w", condition="none")
+    change = {name: less(of_logits(evidence, "w", condition=name), before) for name in ("mlp_secant", "attn_secant")}
+    shown = [evidence.secondary("the change of w with attention frozen on the secant", change["attn_secant"], "mean")]
+    for name, text in (("mlp_mean", "the MLPs frozen at the mean"), ("attn_mean", "attention frozen at the mean")):
+        rows = evidence.rows("sharpness", at_logits(evidence, name))
+        if rows is not None:
+            other = less(by_pair(rows, "w"), before)
+            shown.append(evidence.secondary(f"the change of w with {text}", other, "mean"))
+    side = without_attention(evidence, change["attn_secant"])
+    return evidence.median(change["mlp_secant"], side=side, secondary=some(*shown))
+
+
+def without_attention(evidence: Evidence, change: dict[str, float]) -> Side:
+    """Whether the mean change with attention frozen is within the margin, beyond it, or not known."""
+    rules, pairs = evidence.rules, evidence.usable(change)
+    found = statistics.equivalence(
+        [change[pair] for pair in pairs], rules.equivalence_margin, evidence.dependence(pairs)
+    )
+    state = "met" if found.p_within < rules.alpha else "broken" if found.p_beyond < rules.alpha else "open"
+    word = {"met": "is shown to lie", "broken": "is shown not to lie", "open": "is not shown to lie"}[state]
+    return Side(
+        state,
+        f"With attention frozen, the mean change is {number(found.mean)}, which {word} within "
+        f"±{number(rules.equivalence_margin)}.",
+    )

@@ -1,0 +1,43 @@
+"""C6: LayerNorm is not needed for plateaus."""
+
+from __future__ import annotations
+
+from plateaus.claims import statistics
+from plateaus.claims.evidence import Evidence, some
+from plateaus.claims.interface import Claim, Finding, NotTested
+from plateaus.claims.reading import WIDTHS, less, of_logits
+
+CLAIM = Claim(
+    id="C6",
+    title="LayerNorm is not needed",
+    says="With the LayerNorm-free variant we get almost identical relative distance curves as with the regular model.",
+    measure="change of w of the logits without LayerNorm (removed, or its scales frozen at their mean)",
+    needs={"sharpness": WIDTHS},
+    expected=0,
+    figure="f07_no_layernorm",
+)
+
+
+def test(evidence: Evidence) -> Finding:
+    """An equivalence test of the mean change.
+
+    Of a model whose LayerNorm was removed by fine-tuning, the change against the same fine-tuning with LayerNorm, as in
+    the post; its norms are linear already, so that freezing them would do nothing. Of any other model, the change when
+    the norms' scales are frozen: the form of the question that is possible on every model.
+    """
+    change = _change(evidence)
+    found = evidence.mean(change)
+    pairs, margin = evidence.usable(change), evidence.rules.equivalence_margin
+    tested = statistics.equivalence([change[pair] for pair in pairs], margin, evidence.dependence(pairs))
+    p = tested.p_within if abs(tested.mean) <= margin else tested.p_beyond
+    absolute = evidence.secondary("the absolute change", {pair: abs(x) for pair, x in change.items()})
+    return found._replace(p=p, margin=margin, secondary=some(absolute))
+
+
+def _change(evidence: Evidence) -> dict[str, float]:
+    """Per pair, w without LayerNorm less w with it."""
+    if evidence.with_layernorm is None:
+        return less(of_logits(evidence, "w", condition="norm_mean"), of_logits(evidence, "w", condition="none"))
+    if not evidence.with_layernorm:
+        raise NotTested(f"models.{evidence.model}.controls names no model with LayerNorm to compare it with")
+    return less(of_logits(evidence, "w"), of_logits(evidence, "w", model=evidence.with_layernorm))

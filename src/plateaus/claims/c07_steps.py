@@ -1,0 +1,33 @@
+"""C7: step sizes peak at the boundary."""
+
+from __future__ import annotations
+
+from plateaus.claims.evidence import Evidence
+from plateaus.claims.interface import Claim, Finding
+from plateaus.claims.reading import BOUNDARIES, boundaries, closeness, per_pair, profiles
+
+CLAIM = Claim(
+    id="C7",
+    title="step sizes peak at the boundary",
+    says="Plateau boundaries correspond to areas where step sizes suddenly peak (nearly a tautology: the boundary is "
+    "where the curve changes fast).",
+    measure="closeness of the largest step of the logits to the middle of the boundary, over chance (alpha)",
+    needs={
+        "sharpness": BOUNDARIES,
+        "interpolate": ("pair", "interp_layer", "site", "step", "alpha", "step_size"),
+    },
+    expected=1,
+    figure="f08_step_sizes",
+)
+
+
+def test(evidence: Evidence) -> Finding:
+    """The distance of the largest step from the boundary's middle, against circular shifts."""
+    steps = evidence.table("interpolate", {"interp_layer": [evidence.trace_layer], "site": ["logits"]})
+    # A step's size is stored where it begins, and belongs half a step further on.
+    steps = steps[steps["step"] < steps["step"].max()]
+    found = {
+        pair: one._replace(alpha=one.alpha + 0.5 / len(one.alpha))
+        for pair, one in profiles(steps, "step_size", layer="interp_layer").items()
+    }
+    return evidence.mean(per_pair(found, boundaries(evidence), lambda one, edge: closeness(one, edge.middle)))

@@ -1,0 +1,67 @@
+"""C9: the spike of the Jacobian norm sharpens with depth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plateaus.claims.evidence import Evidence, some
+from plateaus.claims.interface import Claim, Finding
+from plateaus.claims.reading import Profile, need_layers, profiles
+from plateaus.claims.statistics import spearman
+
+Floats = NDArray[np.float64]
+
+CLAIM = Claim(
+    id="C9",
+    title="the Jacobian's spike sharpens with depth",
+    says="While these spikes are wider for early layers, they increase in sharpness as we look at layers deeper in the "
+    "model.",
+    measure="Spearman's correlation of the spike's width in alpha with the layer",
+    needs={
+        "jacobian": ("pair", "component", "layer", "step", "alpha", "frobenius"),
+        "spline": ("pair", "layer", "step", "alpha", "input_step"),
+    },
+    expected=-1,
+    bounds=(-1, 1),
+    figure="f09_jacobians",
+)
+ARC = "Spearman's correlation of the spike's width in arc length with the layer"
+
+
+def test(evidence: Evidence) -> Finding:
+    """The trend of the width in alpha; and in arc length of what the MLP reads, where footnote 7 predicts none."""
+    table = evidence.table("jacobian", {"component": ["mlp"]})
+    need_layers(table["layer"].nunique(), 4, "layers with Jacobians")
+    found = profiles(table, "frobenius")
+    trends = {pair: spearman(one.layers, widths(one.values)) for pair, one in found.items()}
+    steps = evidence.rows("spline", {})
+    lengths = {} if steps is None else profiles(steps, "input_step")
+    arcs = {
+        pair: spearman(one.layers, widths(one.values, lengths[pair].values))
+        for pair, one in found.items()
+        if pair in lengths and _fits(one, lengths[pair])
+    }
+    return evidence.median(trends, secondary=some(evidence.secondary(ARC, arcs)))
+
+
+def _fits(one: Profile, steps: Profile) -> bool:
+    return np.array_equal(one.layers, steps.layers) and one.values.shape[1] == steps.values.shape[1] + 1
+
+
+def widths(values: Floats, steps: Floats | None = None) -> Floats:
+    """Width of the spike of each curve, as a part of the path: (sum h)² / sum h², h what rises above the lowest value.
+
+    1 for a curve that is high throughout, 3/4 for a triangle, and the smaller the narrower the spike. A flat curve has
+    no spike; its width is 1.
+
+    Args:
+        values: (layers, steps).
+        steps: (layers, steps - 1), lengths of the steps in the measure in which the width is wanted; equal when None.
+    """
+    middle = (values[:, 1:] + values[:, :-1]) / 2
+    length = np.ones_like(middle) if steps is None else np.asarray(steps, dtype=np.float64)
+    length = length / np.maximum(length.sum(1, keepdims=True), 1e-30)
+    above = middle - middle.min(1, keepdims=True)
+    first, second = (above * length).sum(1), (above**2 * length).sum(1)
+    return np.where(second > 0, first**2 / np.maximum(second, 1e-300), 1.0)

@@ -1,0 +1,24 @@
+"""C12: spline density rises at the boundary."""
+
+from __future__ import annotations
+
+from plateaus.claims.evidence import Evidence
+from plateaus.claims.interface import Claim, Finding
+from plateaus.claims.reading import BOUNDARIES, boundaries, contrast, per_pair, profiles
+
+CLAIM = Claim(
+    id="C12",
+    title="spline density rises at the boundary",
+    says="There is a medium-sized jump in spline density at the same point in the interpolation where the plateau "
+    "boundary occurs.",
+    measure="log ratio of spline density inside the boundary over outside, over circular shifts (mean over layers)",
+    needs={"sharpness": BOUNDARIES, "spline": ("pair", "layer", "step", "alpha", "density")},
+    expected=1,
+    on_controls=True,
+    figure="f11_splines",
+)
+
+
+def test(evidence: Evidence) -> Finding:
+    """The contrast per pair; on random weights the same test is a row of its own."""
+    return evidence.mean(per_pair(profiles(evidence.table("spline"), "density"), boundaries(evidence), contrast))

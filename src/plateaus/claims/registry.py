@@ -1,0 +1,76 @@
+"""Which claims there are: the modules of this package that hold one, and those of a folder of the user's.
+
+To add a claim, write its module, into this package or into the folder that the config names as `claims.folder`, and add
+its id to `claims.tests`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from plateaus.claims.interface import Claim, ClaimModule
+from plateaus.errors import InputError
+
+HERE = Path(__file__).parent
+PATTERN = "c[0-9][0-9]_*.py"
+
+
+def own() -> dict[str, ClaimModule]:
+    """Id to module, of the claims in this package."""
+    modules = [importlib.import_module(f"plateaus.claims.{path.stem}") for path in sorted(HERE.glob(PATTERN))]
+    return {module.CLAIM.id: cast(ClaimModule, module) for module in modules}
+
+
+def files_in(folder: str) -> list[Path]:
+    """The Python files of the user's folder, none where it is not named.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder:
+        return []
+    if not Path(folder).is_dir():
+        raise InputError(f"config: claims.folder is '{folder}', which is not a folder: make it or leave the key empty")
+    return sorted(path for path in Path(folder).glob("*.py") if path.name[0] not in "._")
+
+
+def chosen(tests: Sequence[str], folder: str = "") -> list[ClaimModule]:
+    """The modules of the claims that a config asks for, in its order.
+
+    Raises:
+        InputError: an id that no module has, or that two have; a module that cannot be imported or declares no claim.
+    """
+    found = own()
+    for path in files_in(folder):
+        module = _load(path)
+        if module.CLAIM.id in found:
+            raise InputError(f"{path}: the claim {module.CLAIM.id} is there already: give it an id of its own")
+        found[module.CLAIM.id] = module
+    for name in tests:
+        if name not in found:
+            raise InputError(
+                f"config: claims.tests names '{name}', which no module declares; there are {', '.join(found)}"
+            )
+    return [found[name] for name in tests]
+
+
+def _load(path: Path) -> ClaimModule:
+    name = f"plateaus_user_claims_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be imported: give it the name of a Python module")
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a file of the user's raises
+        raise InputError(f"{path} cannot be imported ({type(error).__name__}: {error}): mend it") from error
+    if not isinstance(getattr(module, "CLAIM", None), Claim) or not callable(getattr(module, "test", None)):
+        raise InputError(f"{path} declares no claim: it needs CLAIM = Claim(...) and a function test(evidence)")
+    return cast(ClaimModule, module)

@@ -1,0 +1,125 @@
+"""One claim: the values of all pairs behind it, and the curves of the pairs that speak most against it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plateaus import tables
+from plateaus.figures import judged, panels, style, wording
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.figures.judged import Judged
+from plateaus.results import Results
+
+MOST_BINS = 24
+
+
+def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
+    """Left, the distribution over pairs on every model that was tested; right, the worst counter-examples' curves."""
+    tested = [one for one in judged.verdicts(results.root).of(claim) if one.tested]
+    if not tested:
+        return LeftOut("it was not tested on any model of this run")
+    values = judged.values(results.root, claim)
+    against = next((one for one in tested if one.counter_examples), None)
+    columns = 1 if against is None else 2
+    figure = Figure(figsize=(style.WIDTH, 2.5 + 0.2 * len(tested)), layout="constrained")
+    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    relation = bool(values["x"].notna().any())
+    for number, one in enumerate(tested):
+        mine = values[values["model"] == one.model]
+        (_scatter if relation else _strip)(axes[0], mine, one, number, len(tested))
+    if not relation:
+        axes[0].axvline(float(tested[0].entry["null"]), color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes[0].set_yticks(range(len(tested)), [wording.shortened(one.model, 18) for one in tested])
+        axes[0].set_ylim(len(tested) - 0.4, -0.6)
+    axes[0].set_title(wording.shortened(str(tested[0].entry["measure"]), 46 if columns == 2 else 90), loc="left")
+    if against is not None:
+        _curves(axes[1], results, against, settings)
+    drawn = (tables.CLAIM_VALUES, *((tables.INTERPOLATE,) if against is not None else ()))
+    return Drawing(figure, _caption(tested, values, against, settings, relation), _alt(claim, tested, against), drawn)
+
+
+def _strip(ax: Axes, mine: pd.DataFrame, one: Judged, number: int, _: int) -> None:
+    """Every pair's value, stacked where they are dense, with the estimate and its interval below."""
+    colour = style.CATEGORIES[number % len(style.CATEGORIES)]
+    for pooled, rows in mine.groupby("pooled"):
+        x = np.sort(rows["value"].to_numpy(dtype=float))
+        spread = _stacked(x) * 0.3
+        look = {"color": colour, "alpha": 0.55} if pooled else {"color": style.INK, "marker": "D"}
+        ax.scatter(x, number + 0.06 + spread, s=7 if pooled else 14, linewidths=0, zorder=2 if pooled else 3, **look)
+    entry = one.entry
+    low, high = entry["interval"]
+    if low is not None and high is not None and entry["estimate"] is not None:
+        ax.plot([low, high], [number - 0.14] * 2, color=colour, linewidth=2.2, zorder=3)
+        ax.plot([entry["estimate"]], [number - 0.14], marker="o", markersize=5, color=colour, zorder=4)
+
+
+def _stacked(x: np.ndarray) -> np.ndarray:
+    """Heights from 0 to 1 that set points of one bin above each other."""
+    if len(x) == 0 or x[0] == x[-1]:
+        return np.linspace(0, 1, len(x)) if len(x) > 1 else np.zeros(len(x))
+    bins = np.floor((x - x[0]) / (x[-1] - x[0]) * MOST_BINS)
+    place = np.arange(len(x)) - np.searchsorted(bins, bins)
+    return np.asarray(place / max(1, place.max()))
+
+
+def _scatter(ax: Axes, mine: pd.DataFrame, one: Judged, number: int, count: int) -> None:
+    colour = style.CATEGORIES[number % len(style.CATEGORIES)]
+    rows = mine[mine["pooled"]]
+    label = one.model if count > 1 else None
+    ax.scatter(rows["x"], rows["value"], s=8, color=colour, alpha=0.6, linewidths=0, label=label)
+    if count > 1:
+        ax.legend(loc="best")
+
+
+def _curves(ax: Axes, results: Results, one: Judged, settings: Settings) -> None:
+    panels.straight(ax)
+    for number, pair in enumerate(one.counter_examples):
+        rows = results.curve(one.model, pair, interp_layer=settings.trace_layer, site="logits")
+        ax.plot(
+            panels.values(rows, "alpha"),
+            panels.values(rows, "distance"),
+            color=style.CATEGORIES[(number + 3) % len(style.CATEGORIES)],
+            linestyle=style.DASHES[number % len(style.DASHES)],
+            label=style.drawable(wording.shortened(panels.words(results, pair).name, 26)),
+        )
+    ax.set_xlabel("Interpolation alpha")
+    ax.set_title("Furthest against it: d of the logits", loc="left")
+    ax.set_yticks(panels.DISTANCE_TICKS, ["0", "0.5", "1"])
+    ax.legend(loc="upper left", fontsize=8.5)
+
+
+def _caption(
+    tested: list[Judged], values: pd.DataFrame, against: Judged | None, settings: Settings, relation: bool
+) -> str:
+    entry = tested[0].entry
+    pooled = values[values["pooled"]].groupby("model", observed=True).size()
+    counts = wording.listed(
+        f"{wording.plural(int(pooled.get(one.model, 0)), 'pooled pair')} of `{one.model}`" for one in tested
+    )
+    said = f"**{wording.escape(str(entry['claim']))}: {wording.escape(str(entry['title']))}.** "
+    measure = wording.escape(str(entry["measure"]))
+    said += f"{measure[:1].upper()}{measure[1:]}: {counts}. "
+    if relation:
+        said += "A dot is a pair: its value against what the claim relates it to."
+    else:
+        said += (
+            f"A dot is a pair, a diamond one that is not pooled (the post's, or a control's); below them the "
+            f"{entry['statistic']} with its interval; dashed: nothing."
+        )
+    if against is not None:
+        said += (
+            f" Right: the pairs of `{against.model}` that speak most against the claim, d of the logits "
+            f"interpolating at layer {settings.trace_layer}; dotted: a straight line."
+        )
+    return said
+
+
+def _alt(claim: str, tested: list[Judged], against: Judged | None) -> str:
+    words = [f"The values of all pairs behind claim {claim}, {tested[0].entry['title']}."]
+    words += [f"On {one.model}: {one.entry['sentence']}" for one in tested]
+    if against is not None:
+        words.append(f"Furthest against it on {against.model}: {', '.join(against.counter_examples)}.")
+    return " ".join(words)
