@@ -29,7 +29,7 @@ report: setup ## run the whole workflow, up to the report; only what has changed
 	@test -z '$(CONFIG)' || test -r '$(CONFIG)' || { echo "error: CONFIG=$(CONFIG) cannot be read: give the path of a YAML file" >&2; exit 1; }
 	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
 
-plan: setup ## what the run will take: jobs, rows, GFLOP, memory, disk and minutes; CHECK=1 compares with what it took
+plan: setup ## what the run will take: jobs, rows, GFLOP, memory, disk and minutes; CHECK=1 compares, COMMENT=1 writes it into the config
 	@.venv/bin/python -m plateaus.plan $(CONFIG) --cores $(CORES) $(if $(CHECK),--check) $(if $(COMMENT),--comment)
 
 verify: ## recompute the default run, and compare its tables and claims with what is committed in tests/golden

@@ -111,6 +111,7 @@ class Light(NamedTuple):
 
 
 LIGHT = {
+    "claims": Light(0.35e9, 5, 0.05e6, 3, 0.05e6),
     "figures": Light(0.29e9, 3, 0.1e6, 10, 3.2e6),
     "report": Light(0.45e9, 10, 0.3e6, 9, 2.3e6),
 }

@@ -10,8 +10,8 @@ from plateaus.config import FOLLOWS, STAGES, Config, model_key
 from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
-from plateaus.plan.storage import Settings
-from plateaus.prompts import Pair, split, tokenise_with_file
+from plateaus.plan.storage import PairSize, Settings
+from plateaus.prompts import PUBLISHED, Pair, split, tokenise_with_file
 
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """One job per model and shard."""
@@ -87,12 +87,12 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
             unknown.append(model)
             continue
         settings = Settings.of(config, model, shape)
-        lengths = prefix_lengths(config, model, pairs, models_folder)
+        sizes = pair_sizes(config, model, pairs, models_folder)
         fetch = _fetch(entry["source"], shape)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
         for stage in SHARD_STAGES:
             for shard, members in shards.items():
-                costs[stage, model, shard] = _cost(stage, shape, settings, [lengths[pair.id] for pair in members])
+                costs[stage, model, shard] = _cost(stage, shape, settings, [sizes[pair.id] for pair in members])
         seconds = {
             key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
             for key, cost in costs.items()
@@ -117,46 +117,49 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
     return Plan(tuple(lines), tuple(unknown), unplanned, schedule)
 
 
-def prefix_lengths(config: Config, model: str, pairs: Sequence[Pair], models_folder: Path) -> dict[str, int]:
-    """Pair to the number of tokens of its prefix: by the model's tokenizer where it is at hand, else by its words."""
+def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder: Path) -> dict[str, PairSize]:
+    """Pair to its size: the prefix in the model's tokens where its tokenizer is at hand, else in words."""
     folder = models_folder / model_key(config, model)
     entry = config["models"][model]
     if not (folder / "tokenizer.json").is_file() and entry["source"] == "local":
         folder = Path(entry["path"])
+    lengths = {pair.id: len(pair.context.split()) for pair in pairs}
     if (folder / "tokenizer.json").is_file():
         tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
-        return {found.pair.id: len(found.prefix) for found in tokenised}
-    return {pair.id: len(pair.context.split()) for pair in pairs}
+        lengths = {found.pair.id: len(found.prefix) for found in tokenised}
+    every = config["jacobian"]["whole_matrices"] == "all"
+    return {pair.id: PairSize(lengths[pair.id], every or PUBLISHED in pair.labels) for pair in pairs}
 
 
-def _cost(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> _Cost:
-    """One job over pairs with these prefixes."""
-    counts = storage.rows(stage, shape, settings, len(prefixes))
+def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
+    """One job over these pairs."""
+    counts = storage.rows(stage, shape, settings, len(pairs))
     return _Cost(
         rows=sum(counts.values()),
-        flop=_flop(stage, shape, settings, prefixes),
-        memory=storage.memory_bytes(stage, shape, settings, prefixes),
+        flop=_flop(stage, shape, settings, pairs),
+        memory=storage.memory_bytes(stage, shape, settings, pairs),
         disk=storage.disk_bytes(counts, shape),
     )
 
 
-def _flop(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
+def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     steps, traced = settings.steps, settings.traced(shape)
     match stage:
         case "extract":
-            return sum(flops.extract(shape, prefix) for prefix in prefixes)
+            return sum(flops.extract(shape, pair.prefix) for pair in pairs)
         case "interpolate":
-            return sum(flops.interpolate(shape, prefix, steps, settings.layers) for prefix in prefixes)
+            return sum(flops.interpolate(shape, pair.prefix, steps, settings.layers) for pair in pairs)
         case "freeze":
             frozen = (steps, settings.freeze_layers, settings.conditions)
-            return sum(flops.freeze(shape, prefix, *frozen) for prefix in prefixes)
+            return sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
         case "jacobian":
+            prefixes, whole = zip(*pairs, strict=True)
             return flops.jacobian(
-                shape, prefixes, steps, traced, components=settings.components, exact_up_to=settings.exact_up_to,
-                probes=settings.probes, memory_gb=settings.memory_gb,
+                shape, prefixes, whole, steps, traced, components=settings.components,
+                exact_up_to=settings.exact_up_to, probes=settings.probes, memory_gb=settings.memory_gb,
             )  # fmt: skip
         case "spline":
-            return len(prefixes) * flops.spline(shape, steps, traced)
+            return len(pairs) * flops.spline(shape, steps, traced)
         case _:
             return 0.0
 

@@ -132,10 +132,15 @@ def direction_chunk(shape: Shape, prefix: int, memory_gb: float) -> int:
     return max(1, int(memory_gb / 4 * 1e9 / rows))
 
 
+def block_gains(shape: Shape, prefix: int, steps: int) -> float:
+    """Directional gains of attention, block and chain of one pair and layer."""
+    return _attention_push(shape, prefix, steps, 1) + _block_push(shape, prefix, steps, 2)
+
+
 def block_norms(
     shape: Shape, prefix: int, steps: int, *, exact: bool, probes: int, first: bool, memory_gb: float
 ) -> float:
-    """Norms and gains of attention, block and chain of one pair and layer.
+    """Norms and gains of the same.
 
     Args:
         shape: The model's.
@@ -146,7 +151,7 @@ def block_norms(
         first: Whether it is the chain's first layer, whose product is the block itself.
         memory_gb: The config's budget.
     """
-    gains = _attention_push(shape, prefix, steps, 1) + _block_push(shape, prefix, steps, 2)
+    gains = block_gains(shape, prefix, steps)
     if not exact:
         return gains + 2 * _block_push(shape, prefix, steps, probes) + _attention_push(shape, prefix, steps, probes)
     d, m = shape.d_model, shape.d_mlp
@@ -158,6 +163,7 @@ def block_norms(
 def jacobian(
     shape: Shape,
     prefixes: Sequence[int],
+    whole: Sequence[bool],
     steps: int,
     layers: int,
     *,
@@ -171,6 +177,7 @@ def jacobian(
     Args:
         shape: The model's.
         prefixes: Tokens of each pair's prefix.
+        whole: Whether each pair's attention, block and chain have norms, or gains alone.
         steps: Steps of the path.
         layers: Number of traced layers.
         components: As in the config.
@@ -181,11 +188,13 @@ def jacobian(
     of_mlp = bool({"mlp", "mlp_fc"} & set(components))
     of_block = bool({"attn", "block", "chain"} & set(components))
     total = layers * gram(shape) if of_mlp else 0.0
-    for prefix in prefixes:
+    for prefix, matrices in zip(prefixes, whole, strict=True):
         total += prefix_run(shape, prefix)
         for number in range(layers):
             total += mlp_norms(shape, steps) if of_mlp else 0.0
-            if of_block:
+            if of_block and not matrices:
+                total += block_gains(shape, prefix, steps)
+            elif of_block:
                 exact = shape.d_model <= exact_up_to
                 total += block_norms(
                     shape, prefix, steps, exact=exact, probes=probes, first=number == 0, memory_gb=memory_gb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from plateaus.plan.estimate import Line, Plan
@@ -49,21 +50,35 @@ def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
     return "\n".join(text) + "\n"
 
 
+COMMENT = re.compile(r"# Expected[^\n]*\n(?:#[^\n]*\n)*?# \(`make plan` on ([^\n]*)\)\n")
+"""The cost comment in a config's header; its group is the machine and its speed."""
+
+
 def comment(plan: Plan, speed: Speed, slots: int) -> str:
-    """What a config's header says of its cost."""
+    """What a config's header says of its cost: four lines."""
     assert plan.schedule is not None
     largest = max(line.memory for line in plan.lines)
     weights = sum(line.disk for line in plan.lines if line.stage == "fetch")
     results = _disk(plan) - weights
-    without = f" (without {_words(plan.unknown)}, whose shape is not known yet)" if plan.unknown else ""
-    jobs = "1 job at a time" if slots == 1 else f"{slots} jobs side by side"
+    without = f" (without {_words(plan.unknown)}, not known before it is fetched)" if plan.unknown else ""
+    alone = sum(line.seconds or 0.0 for line in plan.lines)
     return (
-        f"# Expected{without}: {minutes(plan.schedule.seconds)} with {jobs}, "
-        f"{largest / 1e9:.1f} GB of memory in the largest job\n"
-        f"# ({plan.schedule.memory / 1e9:.1f} GB with {jobs}), {weights / 1e9:.1f} GB of disk for the weights and "
-        f"{results / 1e6:.0f} MB for the results;\n"
-        f"# computed by `make plan` on: {speed_line(speed)}.\n"
+        f"# Expected{without}: {minutes(plan.schedule.seconds)} with {slots} jobs side by side "
+        f"({minutes(alone)} one by one), downloads aside;\n"
+        f"# memory {largest / 1e9:.1f} GB in the largest job, "
+        f"{plan.schedule.memory / 1e9:.1f} GB with {slots} side by side;\n"
+        f"# disk {weights / 1e9:.1f} GB for the weights and {results / 1e6:.0f} MB for the results\n"
+        f"# (`make plan` on {speed_line(speed)})\n"
     )
+
+
+def with_comment(text: str, new: str) -> str:
+    """A config's text with its cost comment replaced, or put below the comment that it begins with."""
+    if COMMENT.search(text):
+        return COMMENT.sub(lambda _: new, text, count=1)
+    lines = text.splitlines(keepends=True)
+    head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "".join([*lines[:head], "#\n" if head else "", new, *lines[head:]])
 
 
 def speed_line(speed: Speed) -> str:

@@ -56,7 +56,9 @@ def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
         products += 1
     taken = (time.process_time() - busy) / threads if on_cpu else time.perf_counter() - start
     name = machine() if on_cpu else f"{_accelerator(chosen.type)}, {machine()}"
-    return Speed(2.0 * ROWS * INNER * COLUMNS * products / taken / 1e9, threads, str(chosen), name)
+    gflops = 2.0 * ROWS * INNER * COLUMNS * products / taken / 1e9
+    # Whole numbers, so that what is printed is what was reckoned with.
+    return Speed(max(1.0, round(gflops)), threads, str(chosen), name)
 
 
 def _accelerator(kind: str) -> str:

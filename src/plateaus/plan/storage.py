@@ -10,6 +10,18 @@ from plateaus.plan.shapes import Shape
 from plateaus.schemas import TABLES, VECTOR
 
 
+class PairSize(NamedTuple):
+    """What of a pair its cost follows from.
+
+    Attributes:
+        prefix: Number of tokens that both prompts share.
+        whole: Whether its attention, block and chain Jacobians have norms, or gains alone.
+    """
+
+    prefix: int
+    whole: bool
+
+
 class Settings(NamedTuple):
     """What of the config a model's cost follows from, layers counted from the front.
 
@@ -128,14 +140,14 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape) -> float:
 # ---- memory ----------------------------------------------------------------------------------------------------
 
 
-def memory_bytes(stage: str, shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
-    """Peak resident memory of one job over pairs with these prefixes.
+def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    """Peak resident memory of one job over these pairs.
 
     The model is a mapped file, of which those pages count that the stage reads: all, but for the spline stage, which
     reads the MLPs alone; where the file is in another type, or the model is centred, it is a copy in memory.
     """
     if stage == "sharpness":
-        read = sum(sum(rows(part, shape, settings, len(prefixes)).values()) for part in ("interpolate", "freeze"))
+        read = sum(sum(rows(part, shape, settings, len(pairs)).values()) for part in ("interpolate", "freeze"))
         return calibration.SHARPNESS_BYTES + read * calibration.CURVE_ROW_READ
     working = {
         "extract": _extract,
@@ -144,7 +156,7 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, prefixes: Sequenc
         "jacobian": _jacobian,
         "spline": _spline,
     }
-    return calibration.BASE_BYTES + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, prefixes)
+    return calibration.BASE_BYTES + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, pairs)
 
 
 def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
@@ -172,9 +184,14 @@ def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: int) -> fl
     )
 
 
-def _extract(shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
-    logits = 2 * (max(prefixes) + 1) * shape.vocabulary * 4.0
-    return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, len(prefixes))
+def longest(pairs: Sequence[PairSize]) -> int:
+    """The longest prefix."""
+    return max(pair.prefix for pair in pairs)
+
+
+def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    logits = 2 * (longest(pairs) + 1) * shape.vocabulary * 4.0
+    return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, len(pairs))
 
 
 def _logits(shape: Shape, settings: Settings) -> float:
@@ -182,25 +199,24 @@ def _logits(shape: Shape, settings: Settings) -> float:
     return calibration.LOGITS_COPIES * 4.0 * min(settings.steps, flops.LOGIT_BLOCK + 1) * shape.vocabulary
 
 
-def _sweep(shape: Shape, settings: Settings, prefixes: Sequence[int], groups: int) -> float:
+def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: int) -> float:
     """The rows of all groups with the copies made of them, and one chunk's intermediate results."""
     state = 4.0 * groups * settings.steps * shape.d_model
-    group = settings.steps * shape.bytes_per_row(max(prefixes))
+    group = settings.steps * shape.bytes_per_row(longest(pairs))
     chunk = max(min(groups * group, settings.memory_gb * 1e9), group)
     return calibration.STATE_COPIES * state + calibration.CHUNK_USED * chunk
 
 
-def _interpolate(shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
-    pairs = len(prefixes)
+def _interpolate(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     tokens = 2 * 4.0 * settings.steps * shape.vocabulary
-    kept = _table_bytes("interpolate", shape, settings, pairs)
-    return kept + max(_sweep(shape, settings, prefixes, len(settings.layers)), _logits(shape, settings) + tokens)
+    kept = _table_bytes("interpolate", shape, settings, len(pairs))
+    return kept + max(_sweep(shape, settings, pairs, len(settings.layers)), _logits(shape, settings) + tokens)
 
 
-def _freeze(shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
+def _freeze(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     groups = len(settings.freeze_layers) * len(settings.conditions)
-    kept = _table_bytes("freeze", shape, settings, len(prefixes))
-    return kept + max(_sweep(shape, settings, prefixes, groups), _logits(shape, settings))
+    kept = _table_bytes("freeze", shape, settings, len(pairs))
+    return kept + max(_sweep(shape, settings, pairs, groups), _logits(shape, settings))
 
 
 def _traces(shape: Shape, settings: Settings, pairs: int) -> float:
@@ -208,27 +224,28 @@ def _traces(shape: Shape, settings: Settings, pairs: int) -> float:
     return calibration.TRACE_COPIES * 4.0 * pairs * settings.traced(shape) * settings.steps * shape.d_model
 
 
-def _jacobian(shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
-    pairs, d, m, steps = len(prefixes), shape.d_model, shape.d_mlp, settings.steps
+def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    d, m, steps = shape.d_model, shape.d_mlp, settings.steps
+    whole = sum(pair.whole for pair in pairs)
     mlp = (2 * shape.mlp_inputs + 1) * 4.0 * d * m
     matrices = (4 if shape.gated else 1) * 4.0 * m**2 if {"mlp", "mlp_fc"} & set(settings.components) else 0.0
     block = 0.0
-    if {"attn", "block", "chain"} & set(settings.components):
+    if whole and {"attn", "block", "chain"} & set(settings.components):
         if d <= settings.exact_up_to:
             some = min(steps, flops.matrix_steps(shape, settings.memory_gb))
             parts = calibration.MATRIX_USED * some * 4.0 * d * (4 * m + 8 * d)
             # The products of every pair before this layer and after it, and one pair's parts before they are joined.
-            block = parts + (2 * pairs + 1) * 4.0 * steps * d**2
+            block = parts + (2 * whole + 1) * 4.0 * steps * d**2
         else:
             images = 4.0 * settings.probes * steps * d
-            group = settings.probes * steps * shape.bytes_per_row(max(prefixes))
-            block = (2 * pairs + 4) * images + calibration.CHUNK_USED * min(group, settings.memory_gb * 1e9)
-    kept = _table_bytes("jacobian", shape, settings, pairs)
-    return kept + _traces(shape, settings, pairs) + mlp + matrices + block
+            group = settings.probes * steps * shape.bytes_per_row(longest(pairs))
+            block = (2 * whole + 4) * images + calibration.CHUNK_USED * min(group, settings.memory_gb * 1e9)
+    kept = _table_bytes("jacobian", shape, settings, len(pairs))
+    return kept + _traces(shape, settings, len(pairs)) + mlp + matrices + block
 
 
-def _spline(shape: Shape, settings: Settings, prefixes: Sequence[int]) -> float:
+def _spline(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     matrices = 4.0 * shape.d_mlp**2 + 8.0 * shape.d_model * shape.d_mlp if shape.relu else 0.0
     mlp = (shape.mlp_inputs + 1) * 4.0 * shape.d_model * shape.d_mlp
-    kept = _table_bytes("spline", shape, settings, len(prefixes))
-    return kept + _traces(shape, settings, len(prefixes)) + mlp + matrices
+    kept = _table_bytes("spline", shape, settings, len(pairs))
+    return kept + _traces(shape, settings, len(pairs)) + mlp + matrices
