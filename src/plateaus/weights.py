@@ -142,22 +142,6 @@ def embedded_file() -> Path:
     return path
 
 
-def expected_bytes(slice_: dict[str, Any]) -> int:
-    """About how many bytes on disk the model of a fetch slice takes; 0 where it takes no new room."""
-    match slice_["source"]:
-        case "embedded":
-            return 550_000_000
-        case "random":
-            like = slice_["like"]
-            return (
-                sum(path.stat().st_size for path in Path(like["path"]).glob("*.safetensors"))
-                if "path" in like
-                else expected_bytes(like)
-            )
-        case _:
-            return 0
-
-
 # ---- making a folder -------------------------------------------------------------------------------------------
 
 

@@ -50,8 +50,11 @@ def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
     return "\n".join(text) + "\n"
 
 
-COMMENT = re.compile(r"# Expected[^\n]*\n(?:#[^\n]*\n)*?# \(`make plan` on ([^\n]*)\)\n")
-"""The cost comment in a config's header; its group is the machine and its speed."""
+COMMENT = re.compile(
+    r"# Expected[^\n]*\n(?:#[^\n]*\n)*?"
+    r"# \(`make plan` on (?P<machine>[^\n]*), (?P<device>\w+), (?P<gflops>\d+) GFLOP/s[^\n]*\)\n"
+)
+"""The cost comment in a config's header, and the speed that it was reckoned with."""
 
 
 def comment(plan: Plan, speed: Speed, slots: int) -> str:
