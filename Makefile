@@ -3,6 +3,8 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 CONFIG ?=
+CHECK ?=
+COMMENT ?=
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -13,7 +15,8 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report verify golden test check format docs suite bench-jacobian architectures lock clean distclean claims-power
+.PHONY: help setup report plan verify golden test check format docs suite bench-jacobian architectures lock clean distclean \
+	claims-power
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -26,6 +29,9 @@ setup: ## make .venv and install what the lock says; at once where that is done
 report: setup ## run the whole workflow, up to the report; only what has changed runs again
 	@test -z '$(CONFIG)' || test -r '$(CONFIG)' || { echo "error: CONFIG=$(CONFIG) cannot be read: give the path of a YAML file" >&2; exit 1; }
 	@.venv/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(SNAKEMAKE_ARGS)
+
+plan: setup ## what the run will take: jobs, rows, GFLOP, memory, disk and minutes; CHECK=1 compares, COMMENT=1 writes it into the config
+	@.venv/bin/python -m plateaus.plan $(CONFIG) --cores $(CORES) $(if $(CHECK),--check) $(if $(COMMENT),--comment)
 
 verify: ## recompute the default run, and compare its tables and claims with what is committed in tests/golden
 	@$(MAKE) report CONFIG=

@@ -11,14 +11,11 @@ from pathlib import Path
 from plateaus import weights
 from plateaus.canonical import digest
 from plateaus.claims import registry
-from plateaus.config import Config, model_key, weights_of
+from plateaus.config import Config, model_key
 from plateaus.errors import InputError
+from plateaus.plan import estimate
 from plateaus.prompts import Pair, tokenise_with_file
 from plateaus.slices import shown_pairs
-
-BYTES_PER_STEP = 200_000
-"""Size on disk of one interpolation step of one pair over all tables, measured on a model of 30 layers and width 576
-and rounded up; only for the estimate of room."""
 
 
 def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
@@ -94,13 +91,17 @@ def check_models(config: Config, models_folder: Path) -> None:
 
 
 def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
-    """There is room on the disk for the models still to be fetched and, roughly, for the results."""
-    needed = sum(
-        weights.expected_bytes(weights_of(config, name))
-        for name in config["models"]
-        if not (models_folder / model_key(config, name) / "card.json").is_file()
-    )
-    needed += len(config["models"]) * len(pairs) * config["interpolate"]["steps"] * BYTES_PER_STEP
+    """There is room on the disk for the models still to be made and for the results, by the plan's figures.
+
+    Models from the hub are left to fetch, which knows what is in the local cache.
+    """
+    needed = 0.0
+    for line in estimate.make(config, pairs, models_folder, gflops=None).lines:
+        if line.stage == "fetch":
+            made = (models_folder / model_key(config, line.model) / "card.json").is_file()
+            if made or config["models"][line.model]["source"] == "hub":
+                continue
+        needed += line.disk
     probe = results
     while not probe.exists():
         probe = probe.parent

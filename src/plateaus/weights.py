@@ -142,22 +142,6 @@ def embedded_file() -> Path:
     return path
 
 
-def expected_bytes(slice_: dict[str, Any]) -> int:
-    """About how many bytes on disk the model of a fetch slice takes; 0 where it takes no new room."""
-    match slice_["source"]:
-        case "embedded":
-            return 550_000_000
-        case "random":
-            like = slice_["like"]
-            return (
-                sum(path.stat().st_size for path in Path(like["path"]).glob("*.safetensors"))
-                if "path" in like
-                else expected_bytes(like)
-            )
-        case _:
-            return 0
-
-
 # ---- making a folder -------------------------------------------------------------------------------------------
 
 
@@ -285,13 +269,13 @@ def describe(
         "vocabulary": config.get("vocab_size"),
         "activation": first("hidden_activation", "hidden_act", "activation_function"),
         "norm": "RMSNorm" if "rms_norm_eps" in config else "LayerNorm",
-        "parameters": sum(_count(folder / name) for name in files if name.endswith(".safetensors")),
+        "parameters": sum(count_parameters(folder / name) for name in files if name.endswith(".safetensors")),
         "weights_sha256": digest(heavy),
         "files": files,
     }
 
 
-def _count(path: Path) -> int:
+def count_parameters(path: Path) -> int:
     """Number of parameters in a safetensors file, from its header."""
     with path.open("rb") as handle:
         (length,) = struct.unpack("<Q", handle.read(8))

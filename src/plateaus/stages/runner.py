@@ -125,15 +125,16 @@ def _set_threads(threads: int) -> None:
 
 def _record(job: Job, seconds: float) -> None:
     """Seconds and peak memory of this job, for the report's appendix; no stage's result depends on it."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    # The page is made by processes of their own.
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 1 if sys.platform == "darwin" else 1024
     record = {
         "stage": job.stage,
         "model": job.model,
         "shard": job.shard,
         "seconds": round(seconds, 2),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_memory_gb": round(usage.ru_maxrss * unit / 1e9, 3),
+        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 2),
+        "peak_memory_gb": round(max(usage.ru_maxrss for usage in usages) * unit / 1e9, 3),
         "threads": job.threads,
         "machine": machine(),
     }

@@ -1,0 +1,91 @@
+"""`python -m plateaus.plan`: what a run will take on this machine; nothing is run or downloaded for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from plateaus import config as configuration
+from plateaus import prompts
+from plateaus.errors import InputError
+from plateaus.plan import estimate, layout, measured, speed
+from plateaus.plan.speed import Speed
+
+MODELS_FOLDER = Path("resources/models")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the plan of each config; exits with 1 and one line when one cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m plateaus.plan", description=__doc__)
+    parser.add_argument("config", nargs="*", type=Path, default=[Path("config/config.yaml")])
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="as in snakemake --cores")
+    parser.add_argument("--gflops", type=float, help="take this speed of one job instead of measuring it")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--comment", action="store_true", help="write the cost comment into the config's header")
+    form.add_argument("--check", action="store_true", help="print predicted against measured, where results exist")
+    given = parser.parse_args(arguments)
+    speeds: dict[tuple[int, str], Speed] = {}
+    try:
+        for path in given.config:
+            config = read_config(path)
+            threads, device = config["compute"]["threads"], config["compute"]["device"]
+            if (threads, device) not in speeds:
+                told = given.gflops is not None
+                speeds[threads, device] = speed.given(given.gflops, threads) if told else speed.measure(threads, device)
+            _show(path, config, speeds[threads, device], max(1, given.cores // threads), given)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _show(path: Path, config: configuration.Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
+    """One config, in the form that was asked for."""
+    pairs = prompts.read_pairs(Path(config["prompts"]["table"]))
+    plan = estimate.make(config, pairs, MODELS_FOLDER, gflops=found.gflops, slots=slots)
+    if given.comment:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(layout.with_comment(text, layout.comment(plan, found, slots)), encoding="utf-8")
+    elif given.check:
+        root = Path("results") / config["run"]
+        folders = {model: MODELS_FOLDER / configuration.model_key(config, model) for model in config["models"]}
+        print(measured.table(plan, [measured.read(root, line, folders.get(line.model)) for line in plan.lines]), end="")
+    else:
+        print(layout.table(plan, found, slots, str(path)), end="")
+
+
+def read_config(path: Path) -> configuration.Config:
+    """A config file as the workflow reads it: one that names no models is laid over the default.
+
+    Raises:
+        InputError: it cannot be read, or is not a config.
+    """
+    import yaml
+
+    def load(file: Path) -> configuration.Config:
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{file} cannot be read ({error.strerror}): give the path of a YAML file") from None
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{file} is not YAML ({' '.join(str(error).split())}): correct it") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{file} holds no keys: see config/README.md")
+        return found
+
+    raw = load(path)
+    if "models" not in raw:
+        raw = _over(load(Path("config/config.yaml")), raw)
+    return configuration.resolve(raw, configuration.load_schema())
+
+
+def _over(below: configuration.Config, above: configuration.Config) -> configuration.Config:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _over(merged[key], value) if both else value
+    return merged
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The plan of a run: one line per model and stage, and the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from plateaus.config import FOLLOWS, STAGES, Config, model_key
+from plateaus.plan import calibration, flops, storage
+from plateaus.plan.schedule import Job, Key, Schedule, simulate
+from plateaus.plan.shapes import Shape, shape_of
+from plateaus.plan.storage import PairSize, Settings
+from plateaus.prompts import PUBLISHED, Pair, split, tokenise_with_file
+
+SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
+"""One job per model and shard."""
+ALL = "all"
+
+
+class Line(NamedTuple):
+    """One stage of one model.
+
+    Attributes:
+        model: Its id, or `all` for stages over all models.
+        stage: The stage.
+        jobs: Number of jobs.
+        rows: Rows written, over all of its tables.
+        flop: Operations of all jobs.
+        memory: Peak memory of the largest job, bytes.
+        disk: Bytes written.
+        seconds: Of all jobs, one after the other; None without a measured speed.
+    """
+
+    model: str
+    stage: str
+    jobs: int
+    rows: int
+    flop: float
+    memory: float
+    disk: float
+    seconds: float | None
+
+
+class Plan(NamedTuple):
+    """A whole run.
+
+    Attributes:
+        lines: In the order of models and stages.
+        unknown: Models whose shape cannot be known before they are fetched.
+        unplanned: Stages that the cost model does not cover.
+        schedule: On so many cores; None without a measured speed.
+    """
+
+    lines: tuple[Line, ...]
+    unknown: tuple[str, ...]
+    unplanned: tuple[str, ...]
+    schedule: Schedule | None
+
+
+class _Cost(NamedTuple):
+    """One job's."""
+
+    rows: int
+    flop: float
+    memory: float
+    disk: float
+
+
+def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: float | None, slots: int = 1) -> Plan:
+    """Plan a run.
+
+    Args:
+        config: Resolved.
+        pairs: The prompt pairs.
+        models_folder: Where fetched models lie.
+        gflops: Measured speed of one job; without one there are no minutes.
+        slots: Jobs that run side by side.
+    """
+    shards = split(pairs, config["prompts"]["shards"])
+    lines: list[Line] = []
+    jobs: list[Job] = []
+    unknown = []
+    for model, entry in config["models"].items():
+        shape = shape_of(config, model, models_folder)
+        if shape is None:
+            unknown.append(model)
+            continue
+        settings = Settings.of(config, model, shape)
+        sizes = pair_sizes(config, model, pairs, models_folder)
+        fetch = _fetch(entry["source"], shape)
+        costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
+        for stage in SHARD_STAGES:
+            for shard, members in shards.items():
+                costs[stage, model, shard] = _cost(stage, shape, settings, [sizes[pair.id] for pair in members])
+        seconds = {
+            key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
+            for key, cost in costs.items()
+        }
+        lines += [_line(model, stage, costs, seconds, gflops) for stage in ("fetch", *SHARD_STAGES)]
+        jobs += [Job(key, seconds[key], cost.memory, _after(key, entry)) for key, cost in costs.items()]
+    known = len(config["models"]) - len(unknown)
+    after: tuple[Key, ...] = tuple(job.key for job in jobs)
+    for stage in calibration.LIGHT:
+        light = calibration.LIGHT[stage]
+        taken = light.seconds + known * light.seconds_per_model
+        disk = light.disk + known * light.disk_per_model
+        lines.append(Line(ALL, stage, 1, 0, 0.0, light.memory, disk, None if gflops is None else taken))
+        jobs.append(Job((stage, ALL, ALL), taken, light.memory, after))
+        after = ((stage, ALL, ALL),)
+    schedule = None
+    if gflops is not None:
+        here = {job.key for job in jobs}
+        jobs = [job._replace(after=tuple(key for key in job.after if key in here)) for job in jobs]
+        schedule = simulate(jobs, slots)
+    unplanned = tuple(stage for stage in STAGES if stage not in {line.stage for line in lines} and known)
+    return Plan(tuple(lines), tuple(unknown), unplanned, schedule)
+
+
+def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder: Path) -> dict[str, PairSize]:
+    """Pair to its size: the prefix in the model's tokens where its tokenizer is at hand, else in words."""
+    folder = models_folder / model_key(config, model)
+    entry = config["models"][model]
+    if not (folder / "tokenizer.json").is_file() and entry["source"] == "local":
+        folder = Path(entry["path"])
+    lengths = {pair.id: len(pair.context.split()) for pair in pairs}
+    if (folder / "tokenizer.json").is_file():
+        tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
+        lengths = {found.pair.id: len(found.prefix) for found in tokenised}
+    every = config["jacobian"]["whole_matrices"] == "all"
+    return {pair.id: PairSize(lengths[pair.id], every or PUBLISHED in pair.labels) for pair in pairs}
+
+
+def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
+    """One job over these pairs."""
+    counts = storage.rows(stage, shape, settings, len(pairs))
+    return _Cost(
+        rows=sum(counts.values()),
+        flop=_flop(stage, shape, settings, pairs),
+        memory=storage.memory_bytes(stage, shape, settings, pairs),
+        disk=storage.disk_bytes(counts, shape),
+    )
+
+
+def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    steps, traced = settings.steps, settings.traced(shape)
+    match stage:
+        case "extract":
+            return sum(flops.extract(shape, pair.prefix) for pair in pairs)
+        case "interpolate":
+            return sum(flops.interpolate(shape, pair.prefix, steps, settings.layers) for pair in pairs)
+        case "freeze":
+            frozen = (steps, settings.freeze_layers, settings.conditions)
+            return sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
+        case "jacobian":
+            prefixes, whole = zip(*pairs, strict=True)
+            return flops.jacobian(
+                shape, prefixes, whole, steps, traced, components=settings.components,
+                exact_up_to=settings.exact_up_to, probes=settings.probes, memory_gb=settings.memory_gb,
+            )  # fmt: skip
+        case "spline":
+            return len(pairs) * flops.spline(shape, steps, traced)
+        case _:
+            return 0.0
+
+
+def _fetch(source: str, shape: Shape) -> _Cost:
+    cost = calibration.FETCH[source]
+    # A local folder is linked, which takes no room where the file system can.
+    disk = 0.0 if source == "local" else shape.file_bytes + calibration.TOKENIZER_BYTES
+    return _Cost(0, 0.0, cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes, disk)
+
+
+def _fetch_seconds(source: str, shape: Shape) -> float:
+    cost = calibration.FETCH[source]
+    return cost.seconds + cost.seconds_per_gb * shape.model_bytes / 1e9
+
+
+def _seconds(stage: str, cost: _Cost, shape: Shape, gflops: float | None) -> float:
+    """Start-up and loading, then the operations at the stage's share of the measured speed, then the rows."""
+    if stage not in calibration.EFFICIENCY:
+        return calibration.SHARPNESS_SECONDS + cost.rows * calibration.ROW_SECONDS
+    start = calibration.START_SECONDS + calibration.LOAD_SECONDS_PER_GB * shape.model_bytes / 1e9
+    computing = 0.0 if gflops is None else cost.flop / (gflops * 1e9 * calibration.EFFICIENCY[stage])
+    return start + computing + cost.rows * calibration.ROW_SECONDS
+
+
+def _line(
+    model: str, stage: str, costs: Mapping[Key, _Cost], seconds: Mapping[Key, float], gflops: float | None
+) -> Line:
+    keys = [key for key in costs if key[0] == stage]
+    of = [costs[key] for key in keys]
+    return Line(
+        model=model,
+        stage=stage,
+        jobs=len(keys),
+        rows=sum(cost.rows for cost in of),
+        flop=sum(cost.flop for cost in of),
+        memory=max(cost.memory for cost in of),
+        disk=sum(cost.disk for cost in of),
+        seconds=None if gflops is None else sum(seconds[key] for key in keys),
+    )
+
+
+def _after(key: Key, entry: Mapping[str, object]) -> tuple[Key, ...]:
+    """The jobs that a job waits for."""
+    stage, model, shard = key
+    if stage == "fetch":
+        return (("fetch", str(entry["like"]), ALL),) if "like" in entry else ()
+    return tuple((before, model, ALL if before == "fetch" else shard) for before in FOLLOWS[stage])

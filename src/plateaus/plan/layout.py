@@ -1,0 +1,131 @@
+"""A plan as text: an aligned table, or the comment in a config's header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from plateaus.plan.estimate import Line, Plan
+from plateaus.plan.speed import Speed
+
+HEAD = ("model", "stage", "jobs", "rows", "GFLOP", "memory GB", "disk MB", "minutes")
+
+
+def align(rows: Sequence[Sequence[str]], *, left: int = 2) -> list[str]:
+    """Rows of equally many cells as lines of aligned columns, the first `left` of them to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
+    """The whole plan: the machine, a line per model and stage, the totals, and what they leave out."""
+    body = [HEAD, *(_cells(line) for line in plan.lines)]
+    body += [(model, "?", *("?" for _ in HEAD[2:])) for model in plan.unknown]
+    without = f", without {_words(plan.unknown)}" if plan.unknown else ""
+    total = ("total", without.removeprefix(", "), *_totals(plan))
+    lines = align([*body, total])
+    rule = "-" * max(map(len, lines))
+    text = [f"{title}: {speed_line(speed)}", "", lines[0], rule, *lines[1:-1], rule, lines[-1], ""]
+    if plan.schedule is not None:
+        side = f"{slots} jobs side by side" if slots > 1 else "one job at a time"
+        text.append(
+            f"about {minutes(plan.schedule.seconds)} with {side}{without}; "
+            f"at most {plan.schedule.memory / 1e9:.1f} GB of memory, {_disk(plan) / 1e6:.0f} MB of disk"
+        )
+    text.append(
+        "memory: of the largest job; minutes: of all its jobs, one after the other; downloads take their own time"
+    )
+    text += [
+        f"model {model}: its shape is not known before it is fetched, so it is not in the totals"
+        for model in plan.unknown
+    ]
+    if plan.unplanned:
+        text.append(f"not estimated: {_words(plan.unplanned)}")
+    return "\n".join(text) + "\n"
+
+
+COMMENT = re.compile(
+    r"# Expected[^\n]*\n(?:#[^\n]*\n)*?"
+    r"# \(`make plan` on (?P<machine>[^\n]*), (?P<device>\w+), (?P<gflops>\d+) GFLOP/s[^\n]*\)\n"
+)
+"""The cost comment in a config's header, and the speed that it was reckoned with."""
+
+
+def comment(plan: Plan, speed: Speed, slots: int) -> str:
+    """What a config's header says of its cost: four lines."""
+    assert plan.schedule is not None
+    largest = max(line.memory for line in plan.lines)
+    weights = sum(line.disk for line in plan.lines if line.stage == "fetch")
+    results = _disk(plan) - weights
+    without = f" (without {_words(plan.unknown)}, not known before it is fetched)" if plan.unknown else ""
+    alone = sum(line.seconds or 0.0 for line in plan.lines)
+    return (
+        f"# Expected{without}: {minutes(plan.schedule.seconds)} with {slots} jobs side by side "
+        f"({minutes(alone)} one by one), downloads aside;\n"
+        f"# memory {largest / 1e9:.1f} GB in the largest job, "
+        f"{plan.schedule.memory / 1e9:.1f} GB with {slots} side by side;\n"
+        f"# disk {weights / 1e9:.1f} GB for the weights and {results / 1e6:.0f} MB for the results\n"
+        f"# (`make plan` on {speed_line(speed)})\n"
+    )
+
+
+def with_comment(text: str, new: str) -> str:
+    """A config's text with its cost comment replaced, or put below the comment that it begins with."""
+    if COMMENT.search(text):
+        return COMMENT.sub(lambda _: new, text, count=1)
+    lines = text.splitlines(keepends=True)
+    head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "".join([*lines[:head], "#\n" if head else "", new, *lines[head:]])
+
+
+def speed_line(speed: Speed) -> str:
+    """The machine and what was measured on it."""
+    threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''} per job"
+    return f"{speed.machine}, {speed.device}, {speed.gflops:.0f} GFLOP/s in float32 with {threads}"
+
+
+def minutes(seconds: float) -> str:
+    """A length of time for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        line.model,
+        line.stage,
+        str(line.jobs),
+        f"{line.rows:,}" if line.rows else "-",
+        f"{line.flop / 1e9:,.0f}" if line.flop else "-",
+        f"{line.memory / 1e9:.1f}",
+        f"{line.disk / 1e6:,.1f}",
+        "?" if line.seconds is None else f"{line.seconds / 60:.1f}",
+    )
+
+
+def _totals(plan: Plan) -> tuple[str, ...]:
+    lines = plan.lines
+    seconds = [line.seconds for line in lines if line.seconds is not None]
+    return (
+        str(sum(line.jobs for line in lines)),
+        f"{sum(line.rows for line in lines):,}",
+        f"{sum(line.flop for line in lines) / 1e9:,.0f}",
+        f"{max((line.memory for line in lines), default=0) / 1e9:.1f}",
+        f"{_disk(plan) / 1e6:,.1f}",
+        f"{sum(seconds) / 60:.1f}",
+    )
+
+
+def _disk(plan: Plan) -> float:
+    return sum(line.disk for line in plan.lines)
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(names)
