@@ -11,7 +11,7 @@ from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
 from plateaus.plan.storage import PairSize, Settings
-from plateaus.prompts import PUBLISHED, Pair, split, tokenise_with_file
+from plateaus.prompts import SUITE, Pair, split, tokenise_with_file
 
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """One job per model and shard."""
@@ -127,8 +127,8 @@ def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder:
     if (folder / "tokenizer.json").is_file():
         tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
         lengths = {found.pair.id: len(found.prefix) for found in tokenised}
-    every = config["jacobian"]["whole_matrices"] == "all"
-    return {pair.id: PairSize(lengths[pair.id], every or PUBLISHED in pair.labels) for pair in pairs}
+    suite = config["jacobian"]["suite_matrices"]
+    return {pair.id: PairSize(lengths[pair.id], suite or SUITE not in pair.labels) for pair in pairs}
 
 
 def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
