@@ -40,7 +40,7 @@ class PairState(NamedTuple):
         chain: The product of the block Jacobians so far (steps, d_model, d_model), or the images of random sign
             vectors under it (probes, steps, d_model) where it is estimated; None before the first block.
         direction: The image under the chain of the path's unit tangent (steps, d_model).
-        whole: Whether the norms of attention, block and chain are computed, or their gains alone.
+        whole: Whether the norms of attention, block and chain are computed, or just the gains of the first two.
     """
 
     trace: Trace
@@ -86,7 +86,7 @@ def jacobian_layer(
         if {"attn", "block", "chain"} & set(components):
             measured, state = _of_block(model, layer, mlp, state, before, read, exact, probes, memory_gb)
             found |= measured
-        rows.append(stack([_columns(state.trace, layer, name, found[name]) for name in components]))
+        rows.append(stack([_columns(state.trace, layer, name, found[name]) for name in components if name in found]))
         after.append(state)
     return rows, after
 
@@ -120,11 +120,11 @@ def _of_block(
     def push_block(directions: Tensor) -> block_jacobian.Pushed:
         return block_jacobian.block_push(model, layer, mlp, before, read, state.prefix, directions, chunk)
 
+    if not state.whole:
+        pushed = push_block(v[None])
+        return {"attn": _gain(pushed.attn[0]), "block": _gain(pushed.block[0])}, state
     pushed = push_block(torch.stack([v, state.direction]))
     attn_gain, (block_gain, direction) = pushed.attn[0], pushed.block
-    if not state.whole:
-        gains = {"attn": attn_gain, "block": block_gain, "chain": direction}
-        return {name: _gain(moved) for name, moved in gains.items()}, state._replace(direction=direction)
     if exact:
         found = block_jacobian.exact_norms(
             model, layer, mlp, before, read, state.prefix, state.chain, memory_gb=memory_gb / 4
@@ -203,9 +203,8 @@ def jacobian(job: Job) -> None:
     parts = [with_pair(stack(own), state.trace.pair.pair.id) for own, state in zip(rows, states, strict=True)]
     data = tables.build(tables.JACOBIAN, stack(parts))
     steps = len(traces[0].alphas)
-    tables.check_grid(
-        tables.JACOBIAN, data, len(parts) * len(layers) * len(components) * steps, "pairs x layers x components x steps"
-    )
+    measured = sum(len(components) - ("chain" in components and not state.whole) for state in states)
+    tables.check_grid(tables.JACOBIAN, data, measured * len(layers) * steps, "pairs x layers x components x steps")
     tables.write_table(
         table_path(job.root, job.model, tables.JACOBIAN, job.shard), tables.JACOBIAN, data, job.metadata()
     )
