@@ -88,7 +88,7 @@ class Project:
             env=environment(),
             text=True,
             capture_output=True,
-            timeout=500,
+            timeout=1200,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
