@@ -15,7 +15,7 @@ BASE_BYTES = 0.60e9
 EMBEDDINGS_LEFT = {"LayerNorm": 1.3, "RMSNorm": 0.0}
 """Copies of the embedding matrix that loading leaves in the heap (GPT-2, OPT; Llama)."""
 CONVERTED = 0.7
-"""Share of a file in another type than float32 that is in memory beside the model made from it."""
+"""Share of a file in another type than float32 that is in memory beside the model while that is made from it."""
 CENTRED_EMBEDDINGS, CENTRED_BLOCKS = 4.1, 1.33
 """Copies of the embedding matrix and of the blocks' weights that are made to centre a model."""
 ROW_IN_MEMORY = 500
@@ -28,14 +28,18 @@ LOGITS_COPIES = 6
 STATE_COPIES = 6
 CHUNK_USED = 0.7
 """Share of a chunk's budget that is used: `bytes_per_row` has a margin."""
+PUSH_USED = 0.25
+"""The same where directions are pushed through attention alone."""
 TRACE_COPIES = 4
 """Copies of the traced vectors: three are kept (before, read, after), and one is there while they are read."""
 MATRIX_USED = 1.0
 """Share of the budget for whole Jacobian matrices that is used."""
 
 # ---- disk: zstd at level 3, as `plateaus.tables.write_table` has it
-VECTOR_ON_DISK = {"extract": 1.09, "trace": 1.02}
-"""Bytes on disk per byte of a recorded vector: float32 does not compress, and Parquet adds to it."""
+VECTOR_ON_DISK = 0.93
+"""Bytes on disk per byte of a recorded vector: float32 hardly compresses."""
+DICTIONARY_VALUES, DICTIONARY_INDEX = 2**18, 1.9
+"""How many values of a vector column Parquet puts into a dictionary, in vain, and the bytes of an index into it."""
 CODE_ON_DISK = 0.08
 """The same of spline codes, which hardly change from step to step."""
 FILE_BYTES = 2600
@@ -46,14 +50,14 @@ ROW_BYTES = {
     "jacobian": 11.0,
     "spline": 11.7,
     "tokens": 5.0,
-    "neurons": 8.0,
+    "neurons": 4.0,
     "sharpness": 31.0,
 }
 """Without vectors and codes."""
 OTHER_ROW = 8.0
 
 # ---- time, as seconds of processor time over threads
-EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0.85, "spline": 0.3}
+EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0.85, "spline": 0.7}
 """Share of the measured matrix speed that a stage's operations run at: short prompts read every weight for a few
 rows, a sweep's rows come in hundreds, and the Jacobians are large products."""
 START_SECONDS = 8.0

@@ -92,7 +92,11 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
         for stage in SHARD_STAGES:
             for shard, members in shards.items():
-                costs[stage, model, shard] = _cost(stage, shape, settings, [sizes[pair.id] for pair in members])
+                prompts = {pair.prompt(word) for pair in members for word in (pair.a, pair.b)}
+                distinct = len(prompts) / (2 * len(members))
+                costs[stage, model, shard] = _cost(
+                    stage, shape, settings, [sizes[pair.id] for pair in members], distinct
+                )
         seconds = {
             key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
             for key, cost in costs.items()
@@ -131,14 +135,14 @@ def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder:
     return {pair.id: PairSize(lengths[pair.id], suite or SUITE not in pair.labels) for pair in pairs}
 
 
-def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
-    """One job over these pairs."""
+def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize], distinct: float) -> _Cost:
+    """One job over these pairs; see `storage.disk_bytes` for `distinct`."""
     counts = storage.rows(stage, shape, settings, len(pairs))
     return _Cost(
         rows=sum(counts.values()),
         flop=_flop(stage, shape, settings, pairs),
         memory=storage.memory_bytes(stage, shape, settings, pairs),
-        disk=storage.disk_bytes(counts, shape),
+        disk=storage.disk_bytes(counts, shape, distinct),
     )
 
 

@@ -125,15 +125,24 @@ def _curve_rows(steps: int, layers: Sequence[int], shape: Shape) -> int:
 # ---- disk ------------------------------------------------------------------------------------------------------
 
 
-def disk_bytes(counts: Mapping[str, int], shape: Shape) -> float:
-    """Size of the Parquet files of these tables."""
+def disk_bytes(counts: Mapping[str, int], shape: Shape, distinct: float) -> float:
+    """Size of the Parquet files of these tables.
+
+    Args:
+        counts: Table to its number of rows.
+        shape: The model's.
+        distinct: Share of the prompts that are no pair's before; the vectors of a prompt are stored once.
+    """
     total = 0.0
     for name, count in counts.items():
-        vectors = sum(kind == VECTOR for kind in TABLES[name].columns.values())
-        per_row = vectors * 4 * shape.d_model * calibration.VECTOR_ON_DISK.get(name, 1.0)
+        columns = sum(kind == VECTOR for kind in TABLES[name].columns.values())
+        values = count * shape.d_model
+        kept = 4 * values * calibration.VECTOR_ON_DISK * (distinct if name == "extract" else 1.0)
+        indices = calibration.DICTIONARY_INDEX * min(values, calibration.DICTIONARY_VALUES)
+        per_row = calibration.ROW_BYTES.get(name, calibration.OTHER_ROW)
         if name == "codes":
             per_row += shape.d_mlp / 8 * calibration.CODE_ON_DISK
-        total += calibration.FILE_BYTES + count * (per_row + calibration.ROW_BYTES.get(name, calibration.OTHER_ROW))
+        total += calibration.FILE_BYTES + columns * (kept + indices) + count * per_row
     return total
 
 
@@ -156,22 +165,27 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
         "jacobian": _jacobian,
         "spline": _spline,
     }
-    return calibration.BASE_BYTES + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, pairs)
+    base = calibration.BASE_BYTES
+    converting = base + shape.model_bytes + calibration.CONVERTED * shape.file_bytes if converted(shape) else 0.0
+    return max(converting, base + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, pairs))
+
+
+def converted(shape: Shape) -> bool:
+    """Whether the file has another type than float32, so that it is not the model in memory as it is."""
+    return shape.file_bytes < 0.9 * shape.model_bytes
 
 
 def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
     """The model's share of a job's memory."""
     embedding = 4.0 * shape.vocabulary * shape.d_model
-    converted = shape.file_bytes < 0.9 * shape.model_bytes
     if settings.centre and shape.centred:
         blocks = 4.0 * shape.layers * (shape.attention_weights + shape.mlp_weights)
         own = calibration.CENTRED_BLOCKS * blocks + calibration.CENTRED_EMBEDDINGS * embedding
-        return own + shape.model_bytes + (calibration.CONVERTED * shape.file_bytes if converted else 0)
+        return own + shape.model_bytes
     left = calibration.EMBEDDINGS_LEFT["LayerNorm" if shape.centred else "RMSNorm"] * embedding
-    if converted:
-        return left + shape.model_bytes + calibration.CONVERTED * shape.file_bytes
-    read = 4.0 * shape.layers * shape.mlp_weights if stage == "spline" else float(shape.model_bytes)
-    return left + read
+    if stage == "spline" and not converted(shape):
+        return left + 4.0 * settings.traced(shape) * shape.mlp_weights
+    return left + shape.model_bytes
 
 
 def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: int) -> float:
@@ -239,7 +253,7 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
         else:
             images = 4.0 * settings.probes * steps * d
             group = settings.probes * steps * shape.bytes_per_row(longest(pairs))
-            block = (2 * whole + 4) * images + calibration.CHUNK_USED * min(group, settings.memory_gb * 1e9)
+            block = (2 * whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9)
     kept = _table_bytes("jacobian", shape, settings, len(pairs))
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices + block
 
