@@ -15,7 +15,8 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report plan verify golden test check format docs bench-jacobian architectures lock clean distclean claims-power
+.PHONY: help setup report plan verify golden test check format docs suite bench-jacobian architectures lock clean distclean \
+	claims-power
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -57,6 +58,9 @@ format: setup ## mend what ruff and snakefmt can mend
 
 docs: setup ## write config/README.md from the schema
 	@.venv/bin/python -m plateaus.config_readme
+
+suite: setup ## draw config/prompts/suite.tsv and its manifest from the lexicon
+	@.venv/bin/python -m plateaus.suite
 
 bench-jacobian: setup ## time the closed-form Jacobian norm against torch.func.jacrev at GPT-2 Large's sizes
 	@.venv/bin/python tools/bench_jacobian.py

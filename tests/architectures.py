@@ -79,10 +79,10 @@ def run_stages(source: Path, folder: Path) -> dict[str, Any]:
     slices: dict[str, dict[str, Any]] = {
         "extract": {"centre": False, "pairs": prompts.pairs_digest([PAIR])},
         "interpolate": {
-            **curves, "layers": list(LAYERS), "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
+            **curves, "layers": list(LAYERS), "suite_stride": 5, "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
         },
         "freeze": {**curves, "conditions": list(CONDITIONS), "layers": list(LAYERS)},
-        "jacobian": {**traced, "components": list(COMPONENTS), "whole_matrices": "published", "exact_up_to": 1024, "probes": 4},
+        "jacobian": {**traced, "components": list(COMPONENTS), "suite_matrices": False, "exact_up_to": 1024, "probes": 4},
         "spline": {**traced, "top_neurons": 3},
     }  # fmt: skip
 

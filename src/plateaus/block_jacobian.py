@@ -151,13 +151,21 @@ def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, of_attention: Matri
     return (identity + of_mlp) @ (identity + of_attention)
 
 
+class Pushed(NamedTuple):
+    """Images of directions under a block's Jacobian and under that of its attention."""
+
+    attn: Float[Tensor, "k steps d_model"]
+    block: Float[Tensor, "k steps d_model"]
+
+
 def block_push(
     model: Transformer, layer: int, mlp: Mlp, rows: Tensor, mlp_input: Tensor, prefix: Prefix, v: Tensor, chunk: int
-) -> Float[Tensor, "k steps d_model"]:
-    """J_block v for k directions at every row, without making the matrix."""
-    after_attention = v + attention_push(model, layer, rows, prefix, v, chunk)
+) -> Pushed:
+    """J_attn v and J_block v for k directions at every row, without making the matrices."""
+    of_attention = attention_push(model, layer, rows, prefix, v, chunk)
+    after_attention = v + of_attention
     through = v if is_parallel(model.bridge) else after_attention
-    return after_attention + torch.stack([closed.push(mlp, mlp_input, one) for one in through])
+    return Pushed(of_attention, after_attention + torch.stack([closed.push(mlp, mlp_input, one) for one in through]))
 
 
 def frobenius_estimate(

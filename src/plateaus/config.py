@@ -42,12 +42,12 @@ RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_a
 
 READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
-    "extract": ("models.*.centre", "prompts.table", "prompts.shards"),
+    "extract": ("models.*.centre", *(f"prompts.{key}" for key in ("table", "suite", "sample", "seed", "shards"))),
     "interpolate": (
         "models.*.centre",
         *(
             f"interpolate.{key}"
-            for key in ("steps", "path", "layers", "trace_layer", "top_tokens", "endpoint_tolerance")
+            for key in ("steps", "path", "layers", "suite_stride", "trace_layer", "top_tokens", "endpoint_tolerance")
         ),
     ),
     "freeze": ("models.*.centre", "interpolate.steps", "interpolate.path", "freeze.conditions", "freeze.layers"),
@@ -56,7 +56,7 @@ READS: dict[str, tuple[str, ...]] = {
         "interpolate.path",
         "interpolate.trace_layer",
         "jacobian.components",
-        "jacobian.whole_matrices",
+        "jacobian.suite_matrices",
         "jacobian.exact_up_to",
         "jacobian.probes",
     ),

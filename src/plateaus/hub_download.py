@@ -23,6 +23,8 @@ from plateaus.hub_errors import Asked
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between one attempt and the next; counted afresh after an attempt that brought something."""
+WORTH_SAYING = 10_000_000
+"""Bytes from which on a download is announced."""
 
 Result = TypeVar("Result")
 
@@ -71,7 +73,9 @@ def _download(file: RemoteFile, url: str, blob: Path, asked: Asked, progress: Ca
 
     def attempt() -> None:
         have = _partial_size(blob)
-        progress(f"downloading {file.name}, {file.size / 1e6:.4g} MB" + (f", from {have / 1e6:.4g} on" if have else ""))
+        if have or file.size >= WORTH_SAYING:
+            size = f"{file.size / 1e6:.4g} MB"
+            progress(f"downloading {file.name}, {size}" + (f", from {have / 1e6:.4g} MB on" if have else ""))
         headers = build_hf_headers(headers={"Accept-Encoding": "identity"})
         try:
             with partial.open("ab") as handle:

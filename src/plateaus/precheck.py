@@ -40,7 +40,7 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
     for pair in shown_pairs(config, pairs):
         if pair not in known:
             raise InputError(
-                f"config: figures.pairs names '{pair}', which is not an id of {config['prompts']['table']} "
+                f"config: figures.pairs names '{pair}', which is not an id of {_tables(config)} "
                 f"(it has {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}): "
                 "correct it or leave figures.pairs empty"
             )
@@ -49,6 +49,14 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
 def check_claims(config: Config) -> None:
     """Every claim that is to be tested has a module."""
     registry.chosen(config["claims"]["tests"], config["claims"]["folder"])
+
+
+def _tables(config: Config) -> str:
+    """Where the run's pairs come from, for messages."""
+    table, suite, size = (config["prompts"][key] for key in ("table", "suite", "sample"))
+    if not suite:
+        return str(table)
+    return f"{table} or {suite}" if size == "all" else f"{table} or of the {size} pairs drawn from {suite}"
 
 
 def check_writable(folder: Path) -> None:

@@ -13,8 +13,8 @@ from plateaus.canonical import digest
 from plateaus.errors import InputError
 
 COLUMNS = ("id", "context", "a", "b", "tags")
-PUBLISHED = "published"
-"""Tag of the pairs that the post shows."""
+SUITE = "suite"
+"""Tag of the pairs of the prompt suite, of which there are many, and of which less is computed."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

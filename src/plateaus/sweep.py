@@ -92,6 +92,11 @@ def _through_block(
     return (posts[0], inputs[0]) if len(posts) == 1 else (torch.cat(posts), torch.cat(inputs))
 
 
+def thinned(layers: Sequence[int], stride: int, keep: int) -> list[int]:
+    """Every `stride`-th of some layers, from the first, and the one to keep."""
+    return sorted({*layers[::stride], keep})
+
+
 def choose_layers(layers: str | Sequence[int], n_layers: int) -> list[int]:
     """The interpolation layers that a config asks for: ``all``, or a list that may count from the end.
 

@@ -19,6 +19,10 @@ def alone(n: int) -> Dependence:
     return statistics.dependence([f"a{k}" for k in range(n)], [f"b{k}" for k in range(n)], ["c"] * n, 2)
 
 
+def clusters(cluster: np.ndarray) -> Dependence:
+    return Dependence((cluster[:, None] == cluster).astype(float), len(set(cluster)) - 1)
+
+
 # ---- which pairs may be correlated ---------------------------------------------------------------
 
 
@@ -32,17 +36,18 @@ def test_pairs_that_share_a_word_or_a_context_are_dependent():
 
 def test_the_sandwich_is_the_cluster_variance_where_clusters_are_disjoint(generator):
     scores, cluster = generator.standard_normal(12), np.repeat(range(4), 3)
-    among = Dependence.of(cluster[:, None] == cluster)
+    among = clusters(cluster)
     by_hand = sum(scores[cluster == k].sum() ** 2 for k in range(4))
     assert statistics.variance_of_sum(scores, among) == pytest.approx(max(by_hand, scores @ scores))
 
 
-def test_degrees_of_freedom_are_pairs_or_clusters_less_one():
-    assert alone(30).df == pytest.approx(29)
-    cluster = np.repeat(range(4), 3)
-    assert Dependence.of(cluster[:, None] == cluster).df == pytest.approx(3)
-    assert Dependence.of(np.ones((5, 5))).df == 1
-    assert statistics.mean_test([1.0, 1, 2], Dependence.of(np.ones((3, 3)))) == 1, "nothing can be known"
+def test_degrees_of_freedom_are_pairs_or_contexts_less_one():
+    assert alone(30).df == 29
+    names = [f"w{k}" for k in range(12)]
+    among = statistics.dependence(names, [f"v{k}" for k in range(12)], list("aabbccddeeff"), 5)
+    assert among.df == 5
+    assert among.take(np.arange(12) < 3).df == 2
+    assert statistics.mean_test([1.0, 1, 2], Dependence(np.ones((3, 3)), 2)) == 1, "nothing can be known"
 
 
 def test_mean_test_of_equal_clusters_is_students_of_their_means(generator):
@@ -51,7 +56,7 @@ def test_mean_test_of_equal_clusters_is_students_of_their_means(generator):
     x = means[cluster] + 0.01 * generator.standard_normal(24)
     by_cluster = [x[cluster == k].mean() for k in range(6)]
     expected = stats.ttest_1samp(by_cluster, 0).pvalue
-    assert statistics.mean_test(x, Dependence.of(cluster[:, None] == cluster)) == pytest.approx(expected, rel=1e-9)
+    assert statistics.mean_test(x, clusters(cluster)) == pytest.approx(expected, rel=1e-9)
 
 
 # ---- tests against scipy -------------------------------------------------------------------------
@@ -99,7 +104,7 @@ def test_design_effect_of_equal_clusters():
     """Four clusters of five equal values are worth four observations, or somewhat fewer by their own small number."""
     passed = np.repeat([1.0, 0.0, 0.0, 1.0], 5)
     cluster = np.repeat(range(4), 5)
-    among = Dependence.of(cluster[:, None] == cluster)
+    among = clusters(cluster)
     assert statistics.effective_number(passed, among) == pytest.approx(4)
     assert statistics.effective_number(np.zeros(20), among) == 20
 

@@ -189,7 +189,7 @@ def test_a_later_run_goes_on_from_where_an_earlier_one_stopped(server, get, monk
     assert get().paths["model.safetensors"].read_bytes() == content
     large = [request for request in server.requests if request.method == "GET" and "/large/" in request.path]
     assert [request.range for request in large] == ["bytes=1000-"]
-    assert any("from 0.001 on" in line for line in get.said), get.said
+    assert any("from 0.001 MB on" in line for line in get.said), get.said
 
 
 def test_a_server_in_trouble_is_asked_again_and_then_named(server, get):

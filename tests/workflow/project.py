@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
         "tiny": {"source": "local", "path": "tiny-model"},
         "tiny-random": {"source": "random", "like": "tiny", "seed": 1},
     },
-    "prompts": {"table": "pairs.tsv", "shards": 2},
+    "prompts": {"table": "pairs.tsv", "suite": "suite.tsv", "sample": 1, "shards": 2},
     "interpolate": {"steps": 7},
     "figures": {"pairs": ["house-big-in", "house-big-large"], "depths": [1, 2]},
 }
@@ -29,6 +29,11 @@ PAIRS = """id\tcontext\ta\tb\ttags
 house-big-in\tThe house was\tbig\tin\tpublished
 house-big-large\tThe house was\tbig\tlarge\tpublished
 car-red-small\tThe car is\tred\tsmall\t
+"""
+SUITE = """id\tcontext\ta\tb\ttags
+suite-1\tThe car was\told\ton\tsuite;cross-pos;natural
+suite-2\tThe car was\tsmall\tred\tsuite;same-pos;natural
+suite-3\tThe house is\told\tbig\tsuite;same-pos;natural
 """
 
 
@@ -40,7 +45,7 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path, model: Path) -> Project:
-        """Copy the repository's parts and write the tiny config and prompt table."""
+        """Copy the repository's parts and write the tiny config and prompt tables."""
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             source = ROOT / part
@@ -50,6 +55,7 @@ class Project:
                 shutil.copy2(source, folder / part)
         shutil.copytree(model, folder / "tiny-model")
         (folder / "pairs.tsv").write_text(PAIRS, encoding="utf-8")
+        (folder / "suite.tsv").write_text(SUITE, encoding="utf-8")
         project = cls(folder)
         project.configure(CONFIG)
         return project

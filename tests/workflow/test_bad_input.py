@@ -91,6 +91,10 @@ def fetched_model_damaged(project: Project) -> None:
     path.unlink()
 
 
+def another_manifest(project: Project) -> None:
+    (project.folder / "suite.manifest.json").write_text('{"suite_sha256": "0"}', encoding="utf-8")
+
+
 CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown key": (edit("interpolate", "step", value=5), ("interpolate.step", "did you mean steps")),
     "unknown section": (edit("plots", value={}), ("unknown key plots", "known here")),
@@ -114,6 +118,11 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "broken config.json": (other_model(broken_json), ("config.json cannot be read",)),
     "no tokenizer": (other_model(without("tokenizer.json")), ("no tokenizer",)),
     "no table": (edit("prompts", "table", value="none.tsv"), ("none.tsv does not exist",)),
+    "no suite": (edit("prompts", "suite", value="none.tsv"), ("prompts.suite", "none.tsv does not exist")),
+    "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has 3 pairs")),
+    "a negative sample": (edit("prompts", "sample", value=-1), ("prompts.sample is -1", "all of them, or a whole number")),
+    "an id in both tables": (pairs(PAIRS + "suite-3\tThe car was\tred\told\t\n"), ("'suite-3' is both in pairs.tsv", "suite.tsv")),
+    "a suite that is not its manifest's": (another_manifest, ("suite.tsv is not the table", "suite.manifest.json", "restore")),
     "empty table": (pairs(HEADER), ("has no prompt pairs",)),
     "wrong header": (pairs("id,context,a,b,tags\n"), ("line 1", "tab-separated")),
     "too few columns": (pairs(HEADER + "x\tThe house was\tbig\n"), ("line 2", "3 columns instead of 5")),

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from plateaus import config as configuration
+from plateaus.prompts import read_pairs
+from plateaus.sampling import sample
 from tests import tiny
 from tests.unit.test_claims import OWN
-from tests.workflow.project import CONFIG, PAIRS, ROOT, Project
+from tests.workflow.project import CONFIG, PAIRS, ROOT, SUITE, Project
 
 SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
 
@@ -31,17 +33,21 @@ EDITS: dict[str, Any] = {
     "models.*.layernorm": None,
     "models.*.controls": ["tiny-random"],
     "prompts.table": "other.tsv",
+    "prompts.suite": "",
+    "prompts.sample": 2,
+    "prompts.seed": 2,
     "prompts.shards": 1,
     "interpolate.steps": 9,
     "interpolate.path": "linear",
     "interpolate.layers": [0, 1],
+    "interpolate.suite_stride": 2,
     "interpolate.trace_layer": 1,
     "interpolate.top_tokens": 4,
     "interpolate.endpoint_tolerance": 0.002,
     "freeze.conditions": ["none", "mlp_mean"],
     "freeze.layers": [0, 1],
     "jacobian.components": ["mlp", "block"],
-    "jacobian.whole_matrices": "all",
+    "jacobian.suite_matrices": True,
     "jacobian.exact_up_to": 8,
     "jacobian.probes": 5,
     "spline.top_neurons": 2,
@@ -203,6 +209,16 @@ def test_a_claim_of_ones_own_is_planned_tested_and_planned_again_when_edited(pro
     assert "MINE, midpoints are late" in (project.folder / "results/tiny/claims.md").read_text(encoding="utf-8")
     (folder / "mine.py").write_text(OWN + "# edited\n", encoding="utf-8")
     assert set(project.planned()) == {"claims", "figures", "report"}
+
+
+def test_a_pair_of_the_suite_that_is_not_drawn_is_not_read(project: Project):
+    path = project.folder / "suite.tsv"
+    drawn = {pair.id for pair in sample(read_pairs(path), 1, 0)}
+    header, *rows = SUITE.splitlines()
+    rows = [row if row.split("\t")[0] in drawn else row.replace("\tThe ", "\tThe old ") for row in rows]
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("The old") == 2
+    assert project.planned() == {}
 
 
 def test_two_values_swapped_are_an_edit(project: Project):

@@ -15,6 +15,7 @@ from plateaus import (
     precheck,
     prompts,
     runlock,
+    sampling,
     slices,
     tables,
 )
@@ -35,7 +36,7 @@ try:
     CONFIG = configuration.resolve(
         config, configuration.load_schema(Path(workflow.basedir) / configuration.SCHEMA)
     )
-    PAIRS = prompts.read_pairs(Path(CONFIG["prompts"]["table"]))
+    PAIRS = sampling.pairs_of(CONFIG["prompts"])
     SHARDS = prompts.split(PAIRS, CONFIG["prompts"]["shards"])
     RESULTS = Path("results") / CONFIG["run"]
     OWN_CLAIMS = registry.files_in(CONFIG["claims"]["folder"])

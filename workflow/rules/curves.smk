@@ -21,8 +21,7 @@ rule extract:
         call=lambda wildcards, threads: call(
             wildcards,
             threads,
-            table=CONFIG["prompts"]["table"],
-            shards=CONFIG["prompts"]["shards"],
+            prompts=CONFIG["prompts"],
         ),
     shell:
         "exec python -m plateaus.stages.extract --slice {params.slice:q} {params.call:q}"

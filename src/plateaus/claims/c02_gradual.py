@@ -31,7 +31,7 @@ def test(evidence: Evidence) -> Finding:
     need_layers(after["record_layer"].nunique(), 4, "recording layers")
     trends = {str(pair): spearman(rows["record_layer"], rows["w"]) for pair, rows in after.groupby("pair")}
     shares = {str(pair): largest_share(rows) for pair, rows in frame.groupby("pair")}
-    return evidence.median(trends, secondary=some(evidence.secondary(SHARE, shares)))
+    return evidence.median(trends, secondary=some(evidence.secondary(SHARE, shares, bounds=(0, 1))))
 
 
 def largest_share(rows: pd.DataFrame) -> float:

@@ -61,7 +61,7 @@ def test(evidence: Evidence) -> Finding:
     depth = evidence.secondary(
         "the change of log(w/w_path) per layer of depth", {pair: one.slope_l for pair, one in fits.items()}, "mean"
     )
-    partial = evidence.secondary("partial R² of N", {pair: one.r2_n for pair, one in fits.items()})
+    partial = evidence.secondary("partial R² of N", {pair: one.r2_n for pair, one in fits.items()}, bounds=(0, 1))
     side = Side("open", "")
     if slope is not None:
         text = (

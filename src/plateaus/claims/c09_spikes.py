@@ -42,7 +42,7 @@ def test(evidence: Evidence) -> Finding:
         for pair, one in found.items()
         if pair in lengths and _fits(one, lengths[pair])
     }
-    return evidence.median(trends, secondary=some(evidence.secondary(ARC, arcs)))
+    return evidence.median(trends, secondary=some(evidence.secondary(ARC, arcs, bounds=(-1, 1))))
 
 
 def _fits(one: Profile, steps: Profile) -> bool:

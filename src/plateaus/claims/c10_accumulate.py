@@ -24,6 +24,7 @@ CLAIM = Claim(
         "interpolate": ("pair", "interp_layer", "site", "record_layer", "step", "alpha", "step_size"),
     },
     expected=1,
+    bounds=(-1, 1),
     figure="f10_mechanism",
 )
 
@@ -53,8 +54,10 @@ def test(evidence: Evidence) -> Finding:
     telescoped = {pair: explained(x, growth[pair]) for pair, x in logs["block", "gain"].items()}
     strongest = {pair: largest_share(by["block", "gain"][pair]) for pair in logs["block", "gain"]}
     shown = some(
-        evidence.secondary("the same with the MLPs' directional gains", against(("mlp", "gain"))),
-        evidence.secondary("R² of the growth by the product of whole layers' directional gains", telescoped),
+        evidence.secondary("the same with the MLPs' directional gains", against(("mlp", "gain")), bounds=(-1, 1)),
+        evidence.secondary(
+            "R² of the growth by the product of whole layers' directional gains", telescoped, bounds=(0, 1)
+        ),
         evidence.secondary("the largest single layer's share of the variance of log gains along the path", strongest),
     )
     return evidence.median(against(("mlp", "frobenius")), secondary=shown)

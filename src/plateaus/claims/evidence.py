@@ -203,14 +203,21 @@ class Evidence:
             secondary=tuple(secondary),
         )
 
-    def secondary(self, measure: str, values: Mapping[str, float], kind: str = "median") -> Secondary | None:
+    def secondary(
+        self,
+        measure: str,
+        values: Mapping[str, float],
+        kind: str = "median",
+        bounds: tuple[float, float] = (-np.inf, np.inf),
+    ) -> Secondary | None:
         """A further measure's median or mean over the pooled pairs; None where fewer have it than the rules ask for."""
         pairs = [pair for pair in self.pooled if np.isfinite(values.get(pair, np.nan))]
         if len(pairs) < self.rules.min_pairs:
             return None
         x = np.array([values[pair] for pair in pairs])
         centre = statistics.weighted_median if kind == "median" else statistics.weighted_mean
-        low, high = self.interval(lambda weights: centre(x, weights), self.dependence(pairs), measure)
+        found = self.interval(lambda weights: centre(x, weights), self.dependence(pairs), measure)
+        low, high = (float(side) for side in np.clip(found, *bounds))
         return Secondary(f"{kind} of {measure}", float(centre(x, np.ones((1, len(x))))[0]), low, high, len(x))
 
 

@@ -15,7 +15,7 @@ PER_MODEL = True
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     """Record resid_post of the last layer, one line per interpolation layer before it, layer 0 included."""
     last = panels.n_layers(results, model) - 1
-    layers = [layer for layer in panels.interp_layers(results, model) if layer < last]
+    layers = [layer for layer in panels.interp_layers(results, model, settings.pairs) if layer < last]
     if len(layers) < 2:
         return LeftOut(f"fewer than two layers before the last one (layer {last}) were interpolated at in this run")
     pairs = [panels.words(results, pair) for pair in settings.pairs]

@@ -21,7 +21,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     """Interpolate at L and record at L + N: a row of panels per N, a column per pair, a line per L."""
     n_layers = panels.n_layers(results, model)
     starts = {
-        depth: [layer for layer in panels.interp_layers(results, model) if layer + depth < n_layers]
+        depth: [layer for layer in panels.interp_layers(results, model, settings.pairs) if layer + depth < n_layers]
         for depth in sorted(settings.depths)
     }
     depths = [depth for depth, layers in starts.items() if layers]

@@ -64,9 +64,13 @@ def n_layers(results: Results, model: str) -> int:
     return int(frame.loc[frame["site"] == "logits", "record_layer"].max())
 
 
-def interp_layers(results: Results, model: str) -> list[int]:
-    """The layers that were interpolated at."""
-    return sorted(int(layer) for layer in results.table(model, tables.INTERPOLATE)["interp_layer"].unique())
+def interp_layers(results: Results, model: str, pairs: Sequence[str] = ()) -> list[int]:
+    """The layers that were interpolated at: with all of some pairs, or with any pair."""
+    frame = results.table(model, tables.INTERPOLATE)
+    found = {int(layer) for layer in frame["interp_layer"].unique()}
+    for pair in pairs:
+        found &= {int(layer) for layer in frame.loc[frame["pair"] == pair, "interp_layer"].unique()}
+    return sorted(found)
 
 
 def values(rows: pd.DataFrame, column: str) -> Any:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from plateaus import config as configuration
-from plateaus import prompts
+from plateaus import sampling
 from plateaus.errors import InputError
 from plateaus.plan import estimate, layout, measured, speed
 from plateaus.plan.speed import Speed
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _show(path: Path, config: configuration.Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
     """One config, in the form that was asked for."""
-    pairs = prompts.read_pairs(Path(config["prompts"]["table"]))
+    pairs = sampling.pairs_of(config["prompts"])
     plan = estimate.make(config, pairs, MODELS_FOLDER, gflops=found.gflops, slots=slots)
     if given.comment:
         text = path.read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from plateaus import tables
 from plateaus.geometry import angle
-from plateaus.prompts import TokenisedPair, pairs_digest, read_pairs, split, tokenise_with_file
+from plateaus.prompts import TokenisedPair, pairs_digest, split, tokenise_with_file
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
+from plateaus.sampling import pairs_of
 from plateaus.stages.runner import Job, run
 from plateaus.transformer import Transformer
 
@@ -63,10 +63,10 @@ def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "e
 def extract(job: Job) -> None:
     """Write the tables `extract` and `endpoints` of one shard."""
     go_offline()
-    pairs = read_pairs(Path(job.extra["table"]))
-    pairs = split(pairs, job.extra["shards"]).get(job.shard, [])
+    prompts = job.extra["prompts"]
+    pairs = split(pairs_of(prompts), prompts["shards"]).get(job.shard, [])
     if pairs_digest(pairs) != job.slice["pairs"]:
-        raise ValueError("the prompt table has changed since this run began: start it again")
+        raise ValueError("the prompt tables have changed since this run began: start it again")
     tokenised = tokenise_with_file(pairs, job.model_folder / "tokenizer.json", job.model)
     torch.set_num_threads(job.threads)
     model = Transformer.load(job.model_folder, device=job.device, centre=job.slice["centre"])

@@ -23,11 +23,11 @@ from plateaus.curves import (
 )
 from plateaus.errors import InputError
 from plateaus.geometry import Measures
-from plateaus.prompts import TokenisedPair
+from plateaus.prompts import SUITE, Pair, TokenisedPair
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
 from plateaus.stages.runner import Job, run
-from plateaus.sweep import Group, Recording, choose_layers, sweep
+from plateaus.sweep import Group, Recording, choose_layers, sweep, thinned
 from plateaus.transformer import Transformer
 
 
@@ -140,17 +140,22 @@ def interpolate(job: Job) -> None:
             f"model {job.model}: interpolate.trace_layer is {trace_layer}, the last of its {model.n_layers} layers, so "
             "that nothing comes after it: choose an earlier one"
         )
+
+    def of_pair(pair: Pair) -> list[int]:
+        return thinned(layers, settings["suite_stride"], trace_layer) if SUITE in pair.labels else layers
+
     results: list[tuple[str, PairResult]] = []
     pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder))
     for number, (pair, residuals) in enumerate(pairs, start=1):
         job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
         result = interpolate_pair(
-            model, pair, residuals, steps=settings["steps"], path=settings["path"], layers=layers,
+            model, pair, residuals, steps=settings["steps"], path=settings["path"], layers=of_pair(pair.pair),
             trace_layer=trace_layer, top_tokens=settings["top_tokens"], memory_gb=job.memory_gb,
         )  # fmt: skip
         _check_endpoints(result.endpoint_check, pair.pair.id, job.model, settings["endpoint_tolerance"])
         results.append((pair.pair.id, result))
-    _write(job, results, curve_rows(len(pairs), settings["steps"], layers, model.n_layers))
+    rows = sum(curve_rows(1, settings["steps"], of_pair(pair.pair), model.n_layers) for pair, _ in pairs)
+    _write(job, results, rows)
 
 
 def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) -> None:

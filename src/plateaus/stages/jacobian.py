@@ -13,7 +13,7 @@ from plateaus import mlp as closed
 from plateaus.architecture import mlp_of
 from plateaus.canonical import digest
 from plateaus.curves import Columns, stack, with_pair
-from plateaus.prompts import PUBLISHED
+from plateaus.prompts import SUITE
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
 from plateaus.stages.runner import Job, run
@@ -117,13 +117,11 @@ def _of_block(
     v = tangents(before)
     chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
 
-    def push_block(directions: Tensor) -> Tensor:
+    def push_block(directions: Tensor) -> block_jacobian.Pushed:
         return block_jacobian.block_push(model, layer, mlp, before, read, state.prefix, directions, chunk)
 
-    attn_gain, block_gain, direction = (
-        block_jacobian.attention_push(model, layer, before, state.prefix, v[None], chunk)[0],
-        *push_block(torch.stack([v, state.direction])),
-    )
+    pushed = push_block(torch.stack([v, state.direction]))
+    attn_gain, (block_gain, direction) = pushed.attn[0], pushed.block
     if not state.whole:
         gains = {"attn": attn_gain, "block": block_gain, "chain": direction}
         return {name: _gain(moved) for name, moved in gains.items()}, state._replace(direction=direction)
@@ -140,11 +138,11 @@ def _of_block(
     else:
         seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
         signs = block_jacobian.random_signs(probes, before, seed)
-        chain = push_block(signs if state.chain is None else state.chain)
-        of_attention = block_jacobian.attention_push(model, layer, before, state.prefix, signs, chunk)
+        of_signs = push_block(signs)
+        chain = of_signs.block if state.chain is None else push_block(state.chain).block
         norms = {
-            "attn": _estimated(of_attention, attn_gain),
-            "block": _estimated(push_block(signs), block_gain),
+            "attn": _estimated(of_signs.attn, attn_gain),
+            "block": _estimated(of_signs.block, block_gain),
             "chain": _estimated(chain, direction),
         }
     return norms, state._replace(chain=chain, direction=direction)
@@ -189,8 +187,8 @@ def jacobian(job: Job) -> None:
         job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
     )
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
-    every = settings["whole_matrices"] == "all"
-    states = [start(model, trace, whole=every or PUBLISHED in trace.pair.pair.labels) for trace in traces]
+    suite = settings["suite_matrices"]
+    states = [start(model, trace, whole=suite or SUITE not in trace.pair.pair.labels) for trace in traces]
     components = [name for name in COMPONENTS if name in settings["components"]]
     rows: list[list[Columns]] = [[] for _ in states]
     layers = traces[0].layers
