@@ -14,12 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from plateaus import config as configuration
-from plateaus import precheck
+from plateaus import precheck, sampling
 from plateaus.architecture import mlp_of
 from plateaus.errors import InputError
 from plateaus.plan import __main__ as command
 from plateaus.plan import calibration, estimate, flops, layout, measured, schedule, shapes, speed, storage
-from plateaus.prompts import Pair, read_pairs, split, tokenise_with_file
+from plateaus.prompts import Pair, split, tokenise_with_file
 from plateaus.stages.extract import endpoints
 from plateaus.stages.freeze import freeze_pair
 from plateaus.stages.interpolate import interpolate_pair
@@ -170,21 +170,22 @@ def settings_of(shape: shapes.Shape, **changed) -> storage.Settings:
 def test_rows_are_those_that_the_stages_make(case):
     model, shape, pair, residuals = case
     settings = settings_of(shape)
+    one = [storage.PairSize(len(pair.prefix), settings.layers, True)]
     found = run_interpolate(model, pair, residuals, list(range(shape.layers)))
-    expected = storage.rows("interpolate", shape, settings, 1)
+    expected = storage.rows("interpolate", shape, settings, one)
     for table in ("interpolate", "endpoint_check", "trace"):
         assert len(next(iter(getattr(found, table).values()))) == expected[table]
     frozen = freeze_pair(
         model, pair, residuals, steps=STEPS, path="spherical", layers=[0, 2], conditions=list(CONDITIONS), memory_gb=1.0
     )
-    assert len(frozen["step"]) == storage.rows("freeze", shape, settings, 1)["freeze"]
+    assert len(frozen["step"]) == storage.rows("freeze", shape, settings, one)["freeze"]
     trace = traced(model, pair, residuals)
     jacobian, _ = jacobian_layer(
         model, 1, [start(model, trace)], components=list(COMPONENTS), exact=True, probes=4, memory_gb=1.0
     )
     layers = shape.layers - 1
-    assert layers * len(jacobian[0]["step"]) == storage.rows("jacobian", shape, settings, 1)["jacobian"]
-    mlp, splines = mlp_of(model.bridge, 1), storage.rows("spline", shape, settings, 1)
+    assert layers * len(jacobian[0]["step"]) == storage.rows("jacobian", shape, settings, one)["jacobian"]
+    mlp, splines = mlp_of(model.bridge, 1), storage.rows("spline", shape, settings, one)
     between, codes = spline_layer(mlp, trace, 1)
     assert (layers * len(between["step"]), layers * len(codes["step"])) == (splines["spline"], splines["codes"])
     neurons = layers * len(neuron_rows(mlp, trace, 1, 3)["step"]) if shape.relu else 0
@@ -195,7 +196,7 @@ LARGE = shapes.shape_from(*shapes.known()["gpt2-large"])
 
 
 def test_memory_grows_with_what_it_is_made_of():
-    pairs = [storage.PairSize(3, True)] * 2
+    pairs = [storage.PairSize(3, tuple(range(36)), True)] * 2
 
     def peak(stage: str, count: int = 1, **changed) -> float:
         return storage.memory_bytes(stage, LARGE, settings_of(LARGE, **changed), pairs * count)
@@ -205,7 +206,7 @@ def test_memory_grows_with_what_it_is_made_of():
         assert peak(stage, centre=True) > peak(stage) + LARGE.model_bytes
         assert peak(stage, 20) > peak(stage)
     assert peak("jacobian", exact_up_to=4096) > peak("jacobian", exact_up_to=0)
-    gains = [storage.PairSize(3, False)] * 40
+    gains = [storage.PairSize(3, tuple(range(36)), False)] * 40
     assert storage.memory_bytes("jacobian", LARGE, settings_of(LARGE), gains) < peak("jacobian", 20)
     assert peak("interpolate", memory_gb=4.0) > peak("interpolate", memory_gb=0.1)
 
@@ -270,6 +271,26 @@ def test_shards_share_the_pairs_and_each_starts_anew(schema, tmp_path, root):
     assert four["jacobian"].flop > one["jacobian"].flop  # every shard makes the Gram matrices anew
 
 
+def test_pairs_of_the_suite_take_fewer_layers_and_no_matrices(schema, tmp_path):
+    plans = [
+        {
+            line.stage: line
+            for line in estimate.make(
+                resolved(schema, {"m": {"source": "embedded"}}, interpolate={"suite_stride": 5}),
+                [PAIR._replace(tags=tags)], tmp_path, gflops=None,
+            ).lines
+        }
+        for tags in ("published", "suite;x")
+    ]  # fmt: skip
+    published, suite = plans
+    # Layers 0, 5, ... 25 of 30, each recorded at every layer from it on and at the logits.
+    fewer = 50 * sum(31 - layer for layer in range(0, 30, 5)) - 50 * sum(31 - layer for layer in range(30))
+    assert suite["interpolate"].rows - published["interpolate"].rows == fewer + 2 * (6 - 30)
+    assert suite["jacobian"].rows == published["jacobian"].rows
+    assert suite["jacobian"].flop < published["jacobian"].flop / 2
+    assert suite["freeze"] == published["freeze"]
+
+
 def test_unknown_hub_models_are_left_out_and_said_so(schema, tmp_path):
     both = resolved(schema, {"m": {"source": "embedded"}, "x": {"source": "hub", "id": "nobody/unheard-of"}})
     plan = estimate.make(both, [PAIR], tmp_path, gflops=50.0)
@@ -308,7 +329,7 @@ def test_shipped_configs_print_their_plan_and_say_it_in_their_header(name, root,
     told = layout.COMMENT.search(text)
     assert told is not None, f"{name} does not say its cost: python -m plateaus.plan config/{name} --comment"
     found = speed.Speed(float(told["gflops"]), config["compute"]["threads"], told["device"], told["machine"])
-    pairs = read_pairs(root / config["prompts"]["table"])
+    pairs = sampling.pairs_of(config["prompts"])
     new = layout.comment(estimate.make(config, pairs, tmp_path, gflops=found.gflops, slots=2), found, 2)
     assert told[0] == new, f"the cost has changed: python -m plateaus.plan config/*.yaml --cores 2 --comment\n{new}"
     assert layout.with_comment(text, new) == text

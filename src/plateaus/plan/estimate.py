@@ -87,7 +87,7 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
             unknown.append(model)
             continue
         settings = Settings.of(config, model, shape)
-        sizes = pair_sizes(config, model, pairs, models_folder)
+        sizes = pair_sizes(config, model, pairs, settings, models_folder)
         fetch = _fetch(entry["source"], shape)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
         for stage in SHARD_STAGES:
@@ -121,7 +121,9 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
     return Plan(tuple(lines), tuple(unknown), unplanned, schedule)
 
 
-def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder: Path) -> dict[str, PairSize]:
+def pair_sizes(
+    config: Config, model: str, pairs: Sequence[Pair], settings: Settings, models_folder: Path
+) -> dict[str, PairSize]:
     """Pair to its size: the prefix in the model's tokens where its tokenizer is at hand, else in words."""
     folder = models_folder / model_key(config, model)
     entry = config["models"][model]
@@ -131,13 +133,22 @@ def pair_sizes(config: Config, model: str, pairs: Sequence[Pair], models_folder:
     if (folder / "tokenizer.json").is_file():
         tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
         lengths = {found.pair.id: len(found.prefix) for found in tokenised}
-    suite = config["jacobian"]["suite_matrices"]
-    return {pair.id: PairSize(lengths[pair.id], suite or SUITE not in pair.labels) for pair in pairs}
+    suite = {pair.id for pair in pairs if SUITE in pair.labels}
+    stride, matrices = config["interpolate"]["suite_stride"], config["jacobian"]["suite_matrices"]
+    thinned = tuple(sorted({*settings.layers[::stride], settings.trace_layer}))
+    return {
+        pair.id: PairSize(
+            prefix=lengths[pair.id],
+            layers=thinned if pair.id in suite else settings.layers,
+            whole=matrices or pair.id not in suite,
+        )
+        for pair in pairs
+    }
 
 
 def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize], distinct: float) -> _Cost:
     """One job over these pairs; see `storage.disk_bytes` for `distinct`."""
-    counts = storage.rows(stage, shape, settings, len(pairs))
+    counts = storage.rows(stage, shape, settings, pairs)
     return _Cost(
         rows=sum(counts.values()),
         flop=_flop(stage, shape, settings, pairs),
@@ -152,12 +163,12 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
         case "extract":
             return sum(flops.extract(shape, pair.prefix) for pair in pairs)
         case "interpolate":
-            return sum(flops.interpolate(shape, pair.prefix, steps, settings.layers) for pair in pairs)
+            return sum(flops.interpolate(shape, pair.prefix, steps, pair.layers) for pair in pairs)
         case "freeze":
             frozen = (steps, settings.freeze_layers, settings.conditions)
             return sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
         case "jacobian":
-            prefixes, whole = zip(*pairs, strict=True)
+            prefixes, _, whole = zip(*pairs, strict=True)
             return flops.jacobian(
                 shape, prefixes, whole, steps, traced, components=settings.components,
                 exact_up_to=settings.exact_up_to, probes=settings.probes, memory_gb=settings.memory_gb,

@@ -134,7 +134,7 @@ def direction_chunk(shape: Shape, prefix: int, memory_gb: float) -> int:
 
 def block_gains(shape: Shape, prefix: int, steps: int) -> float:
     """Directional gains of attention, block and chain of one pair and layer."""
-    return _attention_push(shape, prefix, steps, 1) + _block_push(shape, prefix, steps, 2)
+    return _block_push(shape, prefix, steps, 2)
 
 
 def block_norms(
@@ -153,7 +153,8 @@ def block_norms(
     """
     gains = block_gains(shape, prefix, steps)
     if not exact:
-        return gains + 2 * _block_push(shape, prefix, steps, probes) + _attention_push(shape, prefix, steps, probes)
+        # The chain's images before the first layer are the random directions themselves.
+        return gains + (1 if first else 2) * _block_push(shape, prefix, steps, probes)
     d, m = shape.d_model, shape.d_mlp
     mlp = (shape.mlp_inputs * 2.0 * d * m + 2.0 * d * d * m + 2.0 * d * d) * steps
     products = (0 if shape.parallel else 1) + (0 if first else 1)

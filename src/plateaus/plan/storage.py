@@ -15,10 +15,12 @@ class PairSize(NamedTuple):
 
     Attributes:
         prefix: Number of tokens that both prompts share.
+        layers: Its interpolation layers.
         whole: Whether its attention, block and chain Jacobians have norms, or gains alone.
     """
 
     prefix: int
+    layers: tuple[int, ...]
     whole: bool
 
 
@@ -87,34 +89,33 @@ def _layers(chosen: str | Sequence[int], n_layers: int) -> tuple[int, ...]:
 # ---- rows ------------------------------------------------------------------------------------------------------
 
 
-def rows(stage: str, shape: Shape, settings: Settings, pairs: int) -> dict[str, int]:
-    """Table to its number of rows for so many pairs; exact but for `tokens`, which depends on what the model says."""
-    steps, traced = settings.steps, settings.traced(shape)
+def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> dict[str, int]:
+    """Table to its number of rows for these pairs; exact but for `tokens`, which depends on what the model says."""
+    steps, traced, count = settings.steps, settings.traced(shape), len(pairs)
     match stage:
         case "extract":
-            per_pair = {"extract": 2 * shape.layers, "endpoints": 1}
+            return {"extract": count * 2 * shape.layers, "endpoints": count}
         case "interpolate":
-            per_pair = {
-                "interpolate": _curve_rows(steps, settings.layers, shape),
-                "endpoint_check": 2 * len(settings.layers),
-                "trace": traced * steps,
+            return {
+                "interpolate": sum(_curve_rows(steps, pair.layers, shape) for pair in pairs),
+                "endpoint_check": sum(2 * len(pair.layers) for pair in pairs),
+                "trace": count * traced * steps,
                 # Both ends' likeliest tokens differ more often than not, and one or two others lead in between.
-                "tokens": (2 * settings.top_tokens + 1) * steps,
+                "tokens": count * (2 * settings.top_tokens + 1) * steps,
             }
         case "freeze":
-            per_pair = {"freeze": len(settings.conditions) * _curve_rows(steps, settings.freeze_layers, shape)}
+            return {"freeze": count * len(settings.conditions) * _curve_rows(steps, settings.freeze_layers, shape)}
         case "jacobian":
-            per_pair = {"jacobian": len(settings.components) * traced * steps}
+            return {"jacobian": count * len(settings.components) * traced * steps}
         case "spline":
             neurons = traced * steps * min(settings.top_neurons, shape.d_mlp) if shape.relu else 0
-            per_pair = {"spline": traced * (steps - 1), "codes": traced * steps, "neurons": neurons}
+            return {"spline": count * traced * (steps - 1), "codes": count * traced * steps, "neurons": count * neurons}
         case "sharpness":
-            curves = _curve_rows(1, settings.layers, shape)
+            curves = sum(_curve_rows(1, pair.layers, shape) for pair in pairs)
             frozen = len(settings.conditions) * _curve_rows(1, settings.freeze_layers, shape)
-            per_pair = {"sharpness": curves + frozen}
+            return {"sharpness": curves + count * frozen}
         case _:
             raise ValueError(f"the plan does not know the stage {stage}")
-    return {table: pairs * count for table, count in per_pair.items()}
 
 
 def _curve_rows(steps: int, layers: Sequence[int], shape: Shape) -> int:
@@ -156,7 +157,7 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
     reads the MLPs alone; where the file is in another type, or the model is centred, it is a copy in memory.
     """
     if stage == "sharpness":
-        read = sum(sum(rows(part, shape, settings, len(pairs)).values()) for part in ("interpolate", "freeze"))
+        read = sum(sum(rows(part, shape, settings, pairs).values()) for part in ("interpolate", "freeze"))
         return calibration.SHARPNESS_BYTES + read * calibration.CURVE_ROW_READ
     working = {
         "extract": _extract,
@@ -188,7 +189,7 @@ def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
     return left + shape.model_bytes
 
 
-def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: int) -> float:
+def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     """The rows of a stage before they are written: as NumPy columns, then as the table built from them."""
     counts = rows(stage, shape, settings, pairs)
     vectors = {"extract": 1, "trace": 2}
@@ -205,7 +206,7 @@ def longest(pairs: Sequence[PairSize]) -> int:
 
 def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     logits = 2 * (longest(pairs) + 1) * shape.vocabulary * 4.0
-    return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, len(pairs))
+    return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, pairs)
 
 
 def _logits(shape: Shape, settings: Settings) -> float:
@@ -223,13 +224,15 @@ def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: 
 
 def _interpolate(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     tokens = 2 * 4.0 * settings.steps * shape.vocabulary
-    kept = _table_bytes("interpolate", shape, settings, len(pairs))
-    return kept + max(_sweep(shape, settings, pairs, len(settings.layers)), _logits(shape, settings) + tokens)
+    kept = _table_bytes("interpolate", shape, settings, pairs)
+    return kept + max(
+        _sweep(shape, settings, pairs, max(len(pair.layers) for pair in pairs)), _logits(shape, settings) + tokens
+    )
 
 
 def _freeze(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     groups = len(settings.freeze_layers) * len(settings.conditions)
-    kept = _table_bytes("freeze", shape, settings, len(pairs))
+    kept = _table_bytes("freeze", shape, settings, pairs)
     return kept + max(_sweep(shape, settings, pairs, groups), _logits(shape, settings))
 
 
@@ -254,12 +257,12 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
             images = 4.0 * settings.probes * steps * d
             group = settings.probes * steps * shape.bytes_per_row(longest(pairs))
             block = (2 * whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9)
-    kept = _table_bytes("jacobian", shape, settings, len(pairs))
+    kept = _table_bytes("jacobian", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices + block
 
 
 def _spline(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     matrices = 4.0 * shape.d_mlp**2 + 8.0 * shape.d_model * shape.d_mlp if shape.relu else 0.0
     mlp = (shape.mlp_inputs + 1) * 4.0 * shape.d_model * shape.d_mlp
-    kept = _table_bytes("spline", shape, settings, len(pairs))
+    kept = _table_bytes("spline", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices
