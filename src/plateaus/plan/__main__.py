@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _show(path: Path, config: configuration.Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
     """One config, in the form that was asked for."""
     pairs = sampling.pairs_of(config["prompts"])
-    plan = estimate.make(config, pairs, MODELS_FOLDER, gflops=found.gflops, slots=slots)
+    # A header must not depend on what happens to be fetched here.
+    folder = Path(os.devnull) if given.comment else MODELS_FOLDER
+    plan = estimate.make(config, pairs, folder, gflops=found.gflops, slots=slots)
     if given.comment:
         text = path.read_text(encoding="utf-8")
         path.write_text(layout.with_comment(text, layout.comment(plan, found, slots)), encoding="utf-8")
