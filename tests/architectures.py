@@ -89,7 +89,7 @@ def run_stages(source: Path, folder: Path) -> dict[str, Any]:
     def job(stage: str, slice_: dict[str, Any]) -> Job:
         return Job(
             stage=stage, root=folder, model="tiny", shard=prompts.shard_of(PAIR.id, 1), slice=slice_,
-            model_folder=folder / "model", extra={"table": str(table), "shards": 1}, threads=1, device="cpu",
+            model_folder=folder / "model", extra={"prompts": {"table": str(table), "suite": "", "sample": 0, "seed": 0, "shards": 1}}, threads=1, device="cpu",
             memory_gb=1.0, progress=lambda _: None,
         )  # fmt: skip
 

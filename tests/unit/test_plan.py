@@ -286,7 +286,8 @@ def test_pairs_of_the_suite_take_fewer_layers_and_no_matrices(schema, tmp_path):
     # Layers 0, 5, ... 25 of 30, each recorded at every layer from it on and at the logits.
     fewer = 50 * sum(31 - layer for layer in range(0, 30, 5)) - 50 * sum(31 - layer for layer in range(30))
     assert suite["interpolate"].rows - published["interpolate"].rows == fewer + 2 * (6 - 30)
-    assert suite["jacobian"].rows == published["jacobian"].rows
+    chain = published["jacobian"].rows // len(COMPONENTS)
+    assert suite["jacobian"].rows == published["jacobian"].rows - chain  # the suite has none
     assert suite["jacobian"].flop < published["jacobian"].flop / 2
     assert suite["freeze"] == published["freeze"]
 

@@ -209,7 +209,7 @@ def test_a_trace_layer_with_nothing_after_it(project: Project):
 
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
     logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
-    assert len(logs) == 2 + 5 * 4 + 1 + 1
+    assert len(logs) == 2 + 6 * 4 + 3  # fetch, six stages of shards, and claims, figures and report
     records = sorted((finished.folder / "results" / "tiny" / "benchmarks").glob("**/*.json"))
     assert len(records) == len(logs)
     assert all(json.loads(path.read_text())["peak_memory_gb"] > 0.05 for path in records)

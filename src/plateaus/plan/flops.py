@@ -132,9 +132,9 @@ def direction_chunk(shape: Shape, prefix: int, memory_gb: float) -> int:
     return max(1, int(memory_gb / 4 * 1e9 / rows))
 
 
-def block_gains(shape: Shape, prefix: int, steps: int) -> float:
-    """Directional gains of attention, block and chain of one pair and layer."""
-    return _block_push(shape, prefix, steps, 2)
+def block_gains(shape: Shape, prefix: int, steps: int, *, chain: bool) -> float:
+    """Directional gains of attention and block of one pair and layer, and of the chain, which has its own direction."""
+    return _block_push(shape, prefix, steps, 2 if chain else 1)
 
 
 def block_norms(
@@ -151,7 +151,7 @@ def block_norms(
         first: Whether it is the chain's first layer, whose product is the block itself.
         memory_gb: The config's budget.
     """
-    gains = block_gains(shape, prefix, steps)
+    gains = block_gains(shape, prefix, steps, chain=True)
     if not exact:
         # The chain's images before the first layer are the random directions themselves.
         return gains + (1 if first else 2) * _block_push(shape, prefix, steps, probes)
@@ -194,7 +194,7 @@ def jacobian(
         for number in range(layers):
             total += mlp_norms(shape, steps) if of_mlp else 0.0
             if of_block and not matrices:
-                total += block_gains(shape, prefix, steps)
+                total += block_gains(shape, prefix, steps, chain=False)
             elif of_block:
                 exact = shape.d_model <= exact_up_to
                 total += block_norms(

@@ -106,7 +106,8 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
         case "freeze":
             return {"freeze": count * len(settings.conditions) * _curve_rows(steps, settings.freeze_layers, shape)}
         case "jacobian":
-            return {"jacobian": count * len(settings.components) * traced * steps}
+            chains = sum("chain" in settings.components and not pair.whole for pair in pairs)
+            return {"jacobian": (count * len(settings.components) - chains) * traced * steps}
         case "spline":
             neurons = traced * steps * min(settings.top_neurons, shape.d_mlp) if shape.relu else 0
             return {"spline": count * traced * (steps - 1), "codes": count * traced * steps, "neurons": count * neurons}
