@@ -31,7 +31,7 @@ ABSOLUTE = {"sharpness": 4e-3, "endpoints": 1e-3, "claims": 2e-2, "spline": 2e-2
 """Tolerances in the units of each table's columns; the others' are `RELATIVE` alone. Sharpness is read off a curve at
 levels where it may be flat, spline density counts hinges that rounding moves across a step, and a claim's estimate
 rests on both."""
-MEASURES = ("w", "midpoint", "plateau_width", "rest_a", "rest_b", "departure", "detour")
+MEASURES = ("w", "midpoint", "departure")
 COVARIATES = ("log_p_a", "log_p_b", "jsd", "angle", "norm_ratio")
 MEANS = {
     "interpolate": ("distance", "step_size", "norm", "projection"),
