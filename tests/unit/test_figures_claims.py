@@ -118,8 +118,8 @@ def test_the_table_has_a_row_for_what_was_tested_and_a_reason_for_what_was_not(r
     text = page_tables.claims(results, {name: f"#{name}" for name in ("C1", "C4", "C6", "C9")})
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert len(rows) == 5
-    assert rows[0] == "| C1 | [title of C1](#C1) | `m` | ✔ holds | 0.30 | 0.20 to 0.40 | 30 |"
-    assert re.match(r"\|  \|  \| `other` \| ✘ contradicted \| [−-]0\.90 ", rows[1])
+    assert rows[0] == "| C1 | [title of C1](#C1) | ✔ holds | 0.30 (0.20 to 0.40) | 30 | `m` |"
+    assert re.match(r"\|  \|  \| ✘ contradicted \| [−-]0\.90 ", rows[1])
     assert "– not tested: the run has no such thing" in rows[-1]
 
 

@@ -14,7 +14,9 @@ from plateaus.results import Results
 from plateaus.sharpness import is_plateau
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "") -> str:
+def markdown_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "", wraps: bool = False
+) -> str:
     """A pipe table that may scroll sideways on a narrow screen.
 
     Args:
@@ -22,10 +24,11 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: 
         rows: The cells, in Markdown; `wording.escape` has escaped bars in them.
         caption: In Markdown, with the table's id.
         align: Per column ``l`` or ``r``; left where it is too short.
+        wraps: Whether cells may be broken into lines, so that the table is as wide as the text.
     """
     rules = ["--:" if side == "r" else ":--" for side in align.ljust(len(head), "l")]
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, rules, *rows)]
-    look = ".wide .numbers" if "r" in align else ".wide"
+    look = ".wraps" if wraps else ".wide .numbers" if "r" in align else ".wide"
     return "\n".join([f"::: {{{look}}}\n", *lines, f"\n: {caption}\n", ":::\n"])
 
 
@@ -49,7 +52,7 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
         results: The run.
         links: Claim id to the address of its section.
     """
-    head = ["", "The post says", "Model", "Verdict", "Estimate", "Interval", "n"]
+    head = ["", "The post says", "Verdict", "Estimate (interval)", "n", "Model"]
     rows = []
     found = judged.verdicts(results.root)
     for claim in found.claims:
@@ -58,18 +61,18 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
         tested = [one for one in of_claim if one.tested]
         for number, one in enumerate(tested):
             low, high = one.entry["interval"]
-            cells = [f"{judged.SYMBOLS[one.verdict]} {one.verdict}", _number(one.entry["estimate"])]
-            cells += [f"{_number(low)} to {_number(high)}", str(one.entry["n"])]
-            rows.append([claim if number == 0 else "", title if number == 0 else "", f"`{one.model}`", *cells])
+            cells = [f"{judged.SYMBOLS[one.verdict]} {one.verdict}"]
+            cells += [f"{_number(one.entry['estimate'])} ({_number(low)} to {_number(high)})", str(one.entry["n"])]
+            rows.append([claim if number == 0 else "", title if number == 0 else "", *cells, f"`{one.model}`"])
         if not tested:
             reason = wording.escape(wording.shortened(str(of_claim[0].entry["reason"]), 90))
             verdict = f"{judged.SYMBOLS[judged.NOT_TESTED]} {judged.NOT_TESTED}"
-            rows.append([claim, title, "", f"{verdict}: {reason}", "", "", ""])
+            rows.append([claim, title, f"{verdict}: {reason}", "", "", ""])
     caption = (
         "The post's claims and what these models say. The measure behind each estimate, and the rule for the verdicts, "
         "are in @sec-claims. {#tbl-claims}"
     )
-    return markdown_table(head, rows, caption, align="llllrrr")
+    return markdown_table(head, rows, caption, wraps=True)
 
 
 def _number(value: float | None) -> str:
