@@ -15,7 +15,7 @@ from plateaus.sharpness import is_plateau
 
 
 def markdown_table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "", wraps: bool = False
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "", widths: Sequence[int] = ()
 ) -> str:
     """A pipe table that may scroll sideways on a narrow screen.
 
@@ -24,11 +24,13 @@ def markdown_table(
         rows: The cells, in Markdown; `wording.escape` has escaped bars in them.
         caption: In Markdown, with the table's id.
         align: Per column ``l`` or ``r``; left where it is too short.
-        wraps: Whether cells may be broken into lines, so that the table is as wide as the text.
+        widths: Relative widths of the columns, for a table as wide as the text whose cells are broken into lines.
     """
     rules = ["--:" if side == "r" else ":--" for side in align.ljust(len(head), "l")]
+    if widths:
+        rules = [":" + "-" * width for width in widths]
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, rules, *rows)]
-    look = ".wraps" if wraps else ".wide .numbers" if "r" in align else ".wide"
+    look = ".broken" if widths else ".wide .numbers" if "r" in align else ".wide"
     return "\n".join([f"::: {{{look}}}\n", *lines, f"\n: {caption}\n", ":::\n"])
 
 
@@ -72,7 +74,7 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
         "The post's claims and what these models say. The measure behind each estimate, and the rule for the verdicts, "
         "are in @sec-claims. {#tbl-claims}"
     )
-    return markdown_table(head, rows, caption, wraps=True)
+    return markdown_table(head, rows, caption, widths=(4, 34, 16, 22, 5, 19))
 
 
 def _number(value: float | None) -> str:
