@@ -138,8 +138,12 @@ def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Proje
     if leaf in ("models.*.path", "models.*.like"):
         shutil.copytree(project.folder / "tiny-model", project.folder / "second-model")
     project.configure(edited(leaf))
+    reading = readers(leaf)
+    if leaf == "models.*.controls":
+        # The claims take the controls of a model without LayerNorm alone, which the test project's first model is not.
+        reading -= {"claims"}
     planned = project.planned()
-    assert set(planned) == following(*readers(leaf)), planned
+    assert set(planned) == following(*reading), planned
 
 
 def test_nothing_is_planned_after_a_whole_run(finished: Project):
