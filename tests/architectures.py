@@ -154,12 +154,12 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
     x = 2 * torch.randn(6, model.d_model, dtype=torch.float64) + 0.3
     matrices = torch.stack([torch.autograd.functional.jacobian(lambda one: branch(one[None])[0], row) for row in x])
     v = torch.randn_like(x)
-    found = closed.jacobian_norms(mlp, closed.gram(mlp), x)
+    found = closed.jacobian_norms(mlp, closed.gram(mlp), x, mlp.linearise(x))
     for value, expected in (
         (mlp(x), branch(x)),
         (found.mlp, matrices.flatten(1).norm(dim=1)),
         (closed.jacobian(mlp, x), matrices),
-        (closed.push(mlp, x, v), (matrices @ v[:, :, None]).squeeze(-1)),
+        (closed.push(mlp, x, mlp.linearise(x), v), (matrices @ v[:, :, None]).squeeze(-1)),
     ):
         yield float((value - expected).norm() / expected.norm())
     # Without its norms: W_out act(W_in (gain u + bias)), with respect to a (centred) u.

@@ -62,7 +62,7 @@ def main() -> None:
 
     def closed_form(pairs: int) -> Tensor:
         matrices = closed.gram(mlp)
-        return torch.cat([closed.jacobian_norms(mlp, matrices, x).mlp for x in inputs[:pairs]])
+        return torch.cat([closed.jacobian_norms(mlp, matrices, x, mlp.linearise(x)).mlp for x in inputs[:pairs]])
 
     def by_steps() -> Tensor:
         return torch.stack([torch.func.jacrev(one)(x).norm() for x in inputs[0]])

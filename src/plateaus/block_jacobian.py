@@ -17,7 +17,7 @@ from torch import Tensor
 from plateaus import attention
 from plateaus import mlp as closed
 from plateaus.architecture import is_parallel
-from plateaus.mlp import Mlp
+from plateaus.mlp import Linearisation, Mlp
 from plateaus.transformer import Prefix, Transformer
 
 Matrices = Float[Tensor, "steps d_model d_model"]
@@ -84,6 +84,9 @@ def exact_norms(
 ) -> Norms:
     """The norms of attention, block and chain from their whole matrices, some steps at a time.
 
+    The chain's new matrices take the place of the old ones: matrices of all steps that come and go leave holes in the
+    heap, which grew to twice what was in use.
+
     Args:
         model: The model.
         layer: Which block.
@@ -91,21 +94,22 @@ def exact_norms(
         rows: (steps, d_model), resid_pre.
         mlp_input: (steps, d_model).
         prefix: The prefix.
-        chain: The product of the blocks before; None before the first.
+        chain: The product of the blocks before, which is overwritten; None before the first.
         memory_gb: Budget for the matrices.
     """
     affine = attention.read_affine(model, layer, prefix)
     d, d_mlp = len(mlp.norm.gain), len(mlp.b_in)
     steps = max(1, int(memory_gb * 1e9 / (4 * d * (4 * d_mlp + 8 * d))))
     chunk = max(1, int(memory_gb * 1e9 / (steps * model.bytes_per_row(prefix.length))))
+    product = rows.new_empty(len(rows), d, d) if chain is None else chain
     parts = []
-    for some in torch.arange(len(rows)).split(steps):
+    for some in torch.arange(len(rows)).tensor_split(-(-len(rows) // steps)):
         of_attention = attention_jacobian(model, layer, rows[some], prefix, chunk, affine)
         block = compose(model, mlp, mlp_input[some], of_attention)
-        product = block if chain is None else block @ chain[some]
-        attn, whole, so_far = (torch.linalg.matrix_norm(matrix) for matrix in (of_attention, block, product))
-        parts.append(Norms(attn, whole, so_far, product))
-    return Norms(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        product[some] = block if chain is None else block @ chain[some]
+        parts.append([torch.linalg.matrix_norm(matrix) for matrix in (of_attention, block, product[some])])
+    attn, whole, so_far = (torch.cat(values) for values in zip(*parts, strict=True))
+    return Norms(attn, whole, so_far, product)
 
 
 def attention_jacobian(
@@ -144,11 +148,12 @@ def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, of_attention: Matri
         mlp_input: (steps, d_model), what it reads.
         of_attention: J_attn at the same rows.
     """
-    identity = torch.eye(of_attention.shape[-1], dtype=of_attention.dtype, device=of_attention.device)
     of_mlp = closed.jacobian(mlp, mlp_input)
-    if is_parallel(model.bridge):
-        return identity + of_attention + of_mlp
-    return (identity + of_mlp) @ (identity + of_attention)
+    both = of_mlp + of_attention
+    if not is_parallel(model.bridge):
+        both.baddbmm_(of_mlp, of_attention)
+    both.diagonal(dim1=-2, dim2=-1).add_(1)
+    return both
 
 
 class Pushed(NamedTuple):
@@ -159,13 +164,35 @@ class Pushed(NamedTuple):
 
 
 def block_push(
-    model: Transformer, layer: int, mlp: Mlp, rows: Tensor, mlp_input: Tensor, prefix: Prefix, v: Tensor, chunk: int
+    model: Transformer,
+    layer: int,
+    mlp: Mlp,
+    rows: Tensor,
+    mlp_input: Tensor,
+    at: Linearisation,
+    prefix: Prefix,
+    v: Tensor,
+    chunk: int,
 ) -> Pushed:
-    """J_attn v and J_block v for k directions at every row, without making the matrices."""
+    """J_attn v and J_block v for k directions at every row, without making the matrices.
+
+    Args:
+        model: The model.
+        layer: Which block.
+        mlp: Its MLP.
+        rows: (steps, d_model), resid_pre.
+        mlp_input: (steps, d_model).
+        at: The MLP linearised at `mlp_input`.
+        prefix: The prefix.
+        v: (k, steps, d_model).
+        chunk: How many directions to push through attention at a time.
+    """
     of_attention = attention_push(model, layer, rows, prefix, v, chunk)
     after_attention = v + of_attention
     through = v if is_parallel(model.bridge) else after_attention
-    return Pushed(of_attention, after_attention + torch.stack([closed.push(mlp, mlp_input, one) for one in through]))
+    return Pushed(
+        of_attention, after_attention + torch.stack([closed.push(mlp, mlp_input, at, one) for one in through])
+    )
 
 
 def frobenius_estimate(

@@ -103,6 +103,10 @@ class Linearisation(NamedTuple):
     through_in: Float[Tensor, "rows d_mlp"]
     through_gate: Float[Tensor, "rows d_mlp"] | None
 
+    def of_rows(self, rows: slice) -> Linearisation:
+        """The same of some of the rows."""
+        return Linearisation(self.through_in[rows], None if self.through_gate is None else self.through_gate[rows])
+
 
 class Gram(NamedTuple):
     """What of the quadratic form belongs to the layer and not to the input; the gate's are None in plain MLPs.
@@ -175,15 +179,15 @@ class MlpNorms(NamedTuple):
     norm: Float[Tensor, " rows"]
 
 
-def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows) -> MlpNorms:
+def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows, at: Linearisation) -> MlpNorms:
     """|J|_F in closed form at every row; see the module's docstring.
 
     Args:
         mlp: The branch.
         matrices: `gram(mlp)`.
         x: The residual vectors that the branch reads.
+        at: `mlp.linearise(x)`.
     """
-    at = mlp.linearise(x)
     form = _form_of(matrices, at)
     hidden = _through_hidden(matrices, at, mlp.norm.normalise(x)[0])
     if mlp.post_norm is None or matrices.post is None:
@@ -259,17 +263,16 @@ def _through_hidden(matrices: Gram, at: Linearisation, u: Rows) -> Float[Tensor,
     return hidden
 
 
-def push(mlp: Mlp, x: Rows, v: Rows) -> Rows:
-    """J v of the branch with its norms, one direction per row."""
-    moved = push_fc(mlp, x, mlp.norm.push(x, v))
+def push(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
+    """J v of the branch with its norms, one direction per row; `at` is the branch linearised at x."""
+    moved = push_fc(mlp, at, mlp.norm.push(x, v))
     if mlp.post_norm is None:
         return moved
     return mlp.post_norm.push(mlp.before_post_norm(x), moved) * mlp.post_norm.gain
 
 
-def push_fc(mlp: Mlp, x: Rows, u: Rows) -> Rows:
+def push_fc(mlp: Mlp, at: Linearisation, u: Rows) -> Rows:
     """J_fc u of the branch without its norms, u being a change of the normalised vector before the gain."""
-    at = mlp.linearise(x)
     scaled = u * mlp.norm.gain
     hidden = at.through_in * (scaled @ mlp.w_in.T)
     if mlp.w_gate is not None and at.through_gate is not None:
@@ -277,14 +280,14 @@ def push_fc(mlp: Mlp, x: Rows, u: Rows) -> Rows:
     return hidden @ mlp.w_out.T
 
 
-def push_norm(mlp: Mlp, x: Rows, v: Rows) -> Rows:
+def push_norm(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
     """J v of the norm that is looked at alone (`separate_norm`), gain included.
 
     v is a direction at x; for a norm after the branch it is carried to that norm's input, and made as long as v.
     """
     norm, read = separate_norm(mlp, x)
     if read is not x:
-        v = torch.nn.functional.normalize(push_fc(mlp, x, v), dim=-1, eps=1e-30)
+        v = torch.nn.functional.normalize(push_fc(mlp, at, v), dim=-1, eps=1e-30)
     return norm.push(read, v) * norm.gain
 
 
@@ -294,7 +297,7 @@ def jacobian(mlp: Mlp, x: Rows) -> Float[Tensor, "rows d_model d_model"]:
     a, gate = mlp.folded()
     hidden = at.through_in[:, :, None] * a
     if gate is not None and at.through_gate is not None:
-        hidden = hidden + at.through_gate[:, :, None] * gate
+        hidden.addcmul_(at.through_gate[:, :, None], gate)  # in place: this is the largest thing there is
     whole = mlp.norm.through(x, mlp.w_out @ hidden)
     return whole if mlp.post_norm is None else mlp.post_norm.after(mlp.before_post_norm(x), whole)
 

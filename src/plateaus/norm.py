@@ -67,8 +67,8 @@ class Norm(NamedTuple):
         normalised, sigma = self.normalise(x)
         if not self.scaled:
             return whole
-        removed = (whole @ normalised[:, :, None]) * (normalised[:, None, :] / x.shape[-1])
-        return (whole - removed) / sigma[:, :, None]
+        along = whole @ normalised[:, :, None]
+        return torch.addcmul(whole, along, normalised[:, None, :], value=-1 / x.shape[-1]).div_(sigma[:, :, None])
 
     def after(self, x: Rows, whole: Matrices) -> Matrices:
         """The Jacobian of the norm, gain included, times `whole`."""

@@ -42,6 +42,8 @@ def test_a_norm_after_the_mlp_is_part_of_its_jacobian(tiny_folder):
     branch = architecture.mlp_of(model.bridge, 2)
     torch.manual_seed(0)
     x = torch.randn(3, model.d_model)
-    whole = closed.jacobian_norms(branch, closed.gram(branch), x).mlp
+    whole = closed.jacobian_norms(branch, closed.gram(branch), x, branch.linearise(x)).mlp
     without = branch._replace(post_norm=None)
-    assert ((closed.jacobian_norms(without, closed.gram(without), x).mlp / whole - 1).abs() > 0.05).all()
+    assert (
+        (closed.jacobian_norms(without, closed.gram(without), x, without.linearise(x)).mlp / whole - 1).abs() > 0.05
+    ).all()

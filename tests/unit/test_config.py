@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from plateaus import code_inputs, config, slices
+from plateaus import code_inputs, config, slices, threads
 from plateaus.errors import InputError
 from plateaus.prompts import read_pairs, split
 from plateaus.sharpness import Rule
@@ -130,3 +130,12 @@ def test_stages_after_the_curves_do_not_import_torch(stage):
     program = f"import sys, plateaus.stages.{stage}\nprint('torch' in sys.modules or 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("told", "cores", "expected"), [("auto", 8, 2), ("auto", 2, 1), ("auto", None, 1), (3, 2, 3)], ids=str
+)
+def test_cores_are_shared_out_over_the_jobs_of_a_stage(schema, told, cores, expected):
+    models = {"one": {"source": "embedded"}, "two": {"source": "random", "like": "one"}}
+    given = {"models": models, "prompts": {"table": "x.tsv", "shards": 2}, "compute": {"threads": told}}
+    assert threads.of_job(config.resolve(given, schema), cores) == expected

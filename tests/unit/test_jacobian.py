@@ -237,7 +237,7 @@ def test_closed_forms_equal_autograd_in_float32_on_the_embedded_model(embedded_f
     for layer in (1, 14, 29):
         branch = mlp_of(model.bridge, layer)
         read = trace.mlp_input[trace.layers.index(layer)]
-        found = closed.jacobian_norms(branch, closed.gram(branch), read)
+        found = closed.jacobian_norms(branch, closed.gram(branch), read, branch.linearise(read))
         plain = oracle.blocks_of(model.bridge.original_model)[layer]
         for step, row in enumerate(read):
             matrix = torch.func.jacrev(lambda x, branch=branch: branch(x[None])[0])(row)

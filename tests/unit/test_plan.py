@@ -15,6 +15,7 @@ from torch.utils.flop_counter import flop_registry
 
 from plateaus import config as configuration
 from plateaus import precheck, sampling
+from plateaus import threads as thread_count
 from plateaus.architecture import mlp_of
 from plateaus.errors import InputError
 from plateaus.plan import __main__ as command
@@ -329,9 +330,12 @@ def test_shipped_configs_print_their_plan_and_say_it_in_their_header(name, root,
     text = (root / "config" / name).read_text()
     told = layout.COMMENT.search(text)
     assert told is not None, f"{name} does not say its cost: python -m plateaus.plan config/{name} --comment"
-    found = speed.Speed(float(told["gflops"]), config["compute"]["threads"], told["device"], told["machine"])
+    threads = thread_count.of_job(config, 2)
+    found = speed.Speed(float(told["gflops"]), threads, told["device"], told["machine"])
     pairs = sampling.pairs_of(config["prompts"])
-    new = layout.comment(estimate.make(config, pairs, tmp_path, gflops=found.gflops, slots=2), found, 2)
+    new = layout.comment(
+        estimate.make(config, pairs, tmp_path, gflops=found.gflops, slots=2 // threads), found, 2 // threads
+    )
     assert told[0] == new, f"the cost has changed: python -m plateaus.plan config/*.yaml --cores 2 --comment\n{new}"
     assert layout.with_comment(text, new) == text
     assert yaml.safe_load(layout.with_comment("run: x\n", new)) == {"run": "x"}

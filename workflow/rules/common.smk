@@ -18,6 +18,7 @@ from plateaus import (
     sampling,
     slices,
     tables,
+    threads as thread_count,
 )
 from plateaus.canonical import canonical_json
 from plateaus.claims import registry
@@ -68,6 +69,7 @@ def table(table, model="{model}", shard="{shard}"):
     return table_path(RESULTS, model, table, shard)
 
 
+THREADS = thread_count.of_job(CONFIG, workflow.cores)
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 

@@ -11,7 +11,7 @@ rule extract:
         log_of("extract", shard="{shard}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:
@@ -38,7 +38,7 @@ rule interpolate:
         log_of("interpolate", shard="{shard}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:

@@ -12,7 +12,7 @@ rule freeze:
         log_of("freeze", shard="{shard}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:
@@ -36,7 +36,7 @@ rule jacobian:
         log_of("jacobian", shard="{shard}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:
@@ -60,7 +60,7 @@ rule spline:
         log_of("spline", shard="{shard}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:

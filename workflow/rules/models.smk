@@ -11,7 +11,7 @@ rule fetch:
         log_of("fetch", shard="{key}"),
     conda:
         "../../environment.yml"
-    threads: CONFIG["compute"]["threads"]
+    threads: THREADS
     resources:
         mem_mb=4000,
     params:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from plateaus import config as configuration
 from plateaus import sampling
+from plateaus import threads as thread_count
 from plateaus.errors import InputError
 from plateaus.plan import estimate, layout, measured, speed
 from plateaus.plan.speed import Speed
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         for path in given.config:
             config = read_config(path)
-            threads, device = config["compute"]["threads"], config["compute"]["device"]
+            threads, device = thread_count.of_job(config, given.cores), config["compute"]["device"]
             if (threads, device) not in speeds:
                 told = given.gflops is not None
                 speeds[threads, device] = speed.given(given.gflops, threads) if told else speed.measure(threads, device)

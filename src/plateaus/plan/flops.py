@@ -85,15 +85,18 @@ def gram(shape: Shape) -> float:
 
 def mlp_norms(shape: Shape, steps: int) -> float:
     """The norms and gains of one pair and layer, given the Gram matrices (`jacobian_norms`, `push`, `push_fc`)."""
-    product = 2.0 * steps * shape.d_model * shape.d_mlp
     forms = (3 if shape.gated else 1) * 2.0 * steps * shape.d_mlp**2
-    g = shape.mlp_inputs
-    return forms + (2 * g + 1) * product + 2 * _mlp_push(shape, steps)
+    return forms + 3 * _mlp_push(shape, steps)
+
+
+def linearise(shape: Shape, steps: int) -> float:
+    """The coefficients of the hidden units of one pair and layer, once for all that needs them."""
+    return shape.mlp_inputs * 2.0 * steps * shape.d_model * shape.d_mlp
 
 
 def _mlp_push(shape: Shape, steps: int) -> float:
-    """J v of the MLP, which is linearised anew for every direction."""
-    return (2 * shape.mlp_inputs + 1) * 2.0 * steps * shape.d_model * shape.d_mlp
+    """J v of the linearised MLP."""
+    return (shape.mlp_inputs + 1) * 2.0 * steps * shape.d_model * shape.d_mlp
 
 
 def _attention_push(shape: Shape, prefix: int, steps: int, directions: int, chunk: int | None = None) -> float:
@@ -192,6 +195,7 @@ def jacobian(
     for prefix, matrices in zip(prefixes, whole, strict=True):
         total += prefix_run(shape, prefix)
         for number in range(layers):
+            total += linearise(shape, steps)
             total += mlp_norms(shape, steps) if of_mlp else 0.0
             if of_block and not matrices:
                 total += block_gains(shape, prefix, steps, chain=False)

@@ -252,8 +252,7 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
         if d <= settings.exact_up_to:
             some = min(steps, flops.matrix_steps(shape, settings.memory_gb))
             parts = calibration.MATRIX_USED * some * 4.0 * d * (4 * m + 8 * d)
-            # The products of every pair before this layer and after it, and one pair's parts before they are joined.
-            block = parts + (2 * whole + 1) * 4.0 * steps * d**2
+            block = parts + whole * 4.0 * steps * d**2
         else:
             images = 4.0 * settings.probes * steps * d
             group = settings.probes * steps * shape.bytes_per_row(longest(pairs))

@@ -22,6 +22,9 @@ from plateaus.transformer import Prefix, Transformer
 
 COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
 
+TOGETHER = 16
+"""How many pairs go through an MLP in one product: more are not faster, and their hidden units have to fit."""
+
 
 class _Measured(NamedTuple):
     """Frobenius norm, its standard error (NaN where it is exact) and directional gain, at every step."""
@@ -77,29 +80,49 @@ def jacobian_layer(
     mlp = mlp_of(model.bridge, layer)
     matrices = closed.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
     rows, after = [], []
-    for state in states:
-        at = state.trace.layers.index(layer)
-        before, read = (x[at].to(model.device) for x in (state.trace.resid_pre, state.trace.mlp_input))
-        found: dict[str, _Measured] = {}
-        if matrices is not None:
-            found |= _of_mlp(mlp, matrices, read)
-        if {"attn", "block", "chain"} & set(components):
-            measured, state = _of_block(model, layer, mlp, state, before, read, exact, probes, memory_gb)
-            found |= measured
-        rows.append(stack([_columns(state.trace, layer, name, found[name]) for name in components if name in found]))
-        after.append(state)
+    for first in range(0, len(states), TOGETHER):
+        some = states[first : first + TOGETHER]
+        reads = [_at_layer(state.trace, layer, state.trace.mlp_input, model.device) for state in some]
+        read = torch.cat(reads)
+        at = mlp.linearise(read)
+        of_mlp = (
+            _of_mlp(mlp, matrices, read, at, torch.cat([tangents(one) for one in reads]))
+            if matrices is not None
+            else {}
+        )
+        for state, own_read, own in zip(some, reads, _parts(reads), strict=True):
+            found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
+            if {"attn", "block", "chain"} & set(components):
+                measured, state = _of_block(
+                    model, layer, mlp, state, own_read, at.of_rows(own), exact, probes, memory_gb
+                )
+                found |= measured
+            named = [_columns(state.trace, layer, name, found[name]) for name in components if name in found]
+            rows.append(stack(named))
+            after.append(state)
     return rows, after
 
 
-def _of_mlp(mlp: closed.Mlp, matrices: closed.Gram, read: Tensor) -> dict[str, _Measured]:
-    norms = closed.jacobian_norms(mlp, matrices, read)
-    v = tangents(read)
+def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) -> Tensor:
+    return values[trace.layers.index(layer)].to(device)
+
+
+def _parts(stacked: list[Tensor]) -> list[slice]:
+    """Where each of some tensors is when they stand one after another."""
+    ends = np.cumsum([len(one) for one in stacked])
+    return [slice(int(end) - len(one), int(end)) for one, end in zip(stacked, ends, strict=True)]
+
+
+def _of_mlp(
+    mlp: closed.Mlp, matrices: closed.Gram, read: Tensor, at: closed.Linearisation, v: Tensor
+) -> dict[str, _Measured]:
+    norms = closed.jacobian_norms(mlp, matrices, read, at)
     through_norm = mlp.norm.push(read, v)
     unit = torch.nn.functional.normalize(through_norm, dim=-1, eps=1e-30)
     return {
-        "mlp": _exact(norms.mlp, closed.push(mlp, read, v)),
-        "mlp_fc": _exact(norms.mlp_fc, closed.push_fc(mlp, read, unit)),
-        "norm": _exact(norms.norm, closed.push_norm(mlp, read, v)),
+        "mlp": _exact(norms.mlp, closed.push(mlp, read, at, v)),
+        "mlp_fc": _exact(norms.mlp_fc, closed.push_fc(mlp, at, unit)),
+        "norm": _exact(norms.norm, closed.push_norm(mlp, read, at, v)),
     }
 
 
@@ -108,17 +131,18 @@ def _of_block(
     layer: int,
     mlp: closed.Mlp,
     state: PairState,
-    before: Tensor,
     read: Tensor,
+    at: closed.Linearisation,
     exact: bool,
     probes: int,
     memory_gb: float,
 ) -> tuple[dict[str, _Measured], PairState]:
+    before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
     v = tangents(before)
     chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
 
     def push_block(directions: Tensor) -> block_jacobian.Pushed:
-        return block_jacobian.block_push(model, layer, mlp, before, read, state.prefix, directions, chunk)
+        return block_jacobian.block_push(model, layer, mlp, before, read, at, state.prefix, directions, chunk)
 
     if not state.whole:
         pushed = push_block(v[None])

@@ -1,0 +1,22 @@
+"""How many threads a job of a run takes."""
+
+from __future__ import annotations
+
+from plateaus.config import Config
+
+
+def of_job(config: Config, cores: int | None) -> int:
+    """Threads of one job: as the config says, or the cores shared out over the jobs that can run side by side.
+
+    Those are the jobs of one stage: a model's shard each. Cores above their number speed up each of them; with fewer
+    cores than jobs one thread each is best.
+
+    Args:
+        config: The config.
+        cores: What Snakemake was given; None where each job goes to a machine of its own.
+    """
+    told = config["compute"]["threads"]
+    if told != "auto":
+        return int(told)
+    side_by_side = len(config["models"]) * config["prompts"]["shards"]
+    return max(1, (cores or 1) // side_by_side)
