@@ -151,7 +151,7 @@ def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, of_attention: Matri
     of_mlp = closed.jacobian(mlp, mlp_input)
     both = of_mlp + of_attention
     if not is_parallel(model.bridge):
-        both.baddbmm_(of_mlp, of_attention)
+        both = torch.baddbmm(both, of_mlp, of_attention)
     both.diagonal(dim1=-2, dim2=-1).add_(1)
     return both
 

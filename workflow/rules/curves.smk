@@ -38,6 +38,8 @@ rule interpolate:
         log_of("interpolate", shard="{shard}"),
     conda:
         "../../environment.yml"
+    # The longest chain of jobs goes first, so that the last core is not left alone with it.
+    priority: 2
     threads: THREADS
     resources:
         mem_mb=4000,

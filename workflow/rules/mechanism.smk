@@ -36,6 +36,7 @@ rule jacobian:
         log_of("jacobian", shard="{shard}"),
     conda:
         "../../environment.yml"
+    priority: 1 # see interpolate
     threads: THREADS
     resources:
         mem_mb=4000,
