@@ -65,11 +65,11 @@ def comment(plan: Plan, speed: Speed, slots: int) -> str:
     results = _disk(plan) - weights
     without = f" (without {_words(plan.unknown)}, not known before it is fetched)" if plan.unknown else ""
     alone = sum(line.seconds or 0.0 for line in plan.lines)
+    together = f" with {slots} jobs side by side ({minutes(alone)} one by one)" if slots > 1 else ", one job at a time"
+    at_once = f", {plan.schedule.memory / 1e9:.1f} GB with {slots} side by side" if slots > 1 else ""
     return (
-        f"# Expected{without}: {minutes(plan.schedule.seconds)} with {slots} jobs side by side "
-        f"({minutes(alone)} one by one), downloads aside;\n"
-        f"# memory {largest / 1e9:.1f} GB in the largest job, "
-        f"{plan.schedule.memory / 1e9:.1f} GB with {slots} side by side;\n"
+        f"# Expected{without}: {minutes(plan.schedule.seconds)}{together}, downloads aside;\n"
+        f"# memory {largest / 1e9:.1f} GB in the largest job{at_once};\n"
         f"# disk {weights / 1e9:.1f} GB for the weights and {results / 1e6:.0f} MB for the results\n"
         f"# (`make plan` on {speed_line(speed)})\n"
     )
