@@ -15,8 +15,8 @@ def of_job(config: Config, cores: int | None) -> int:
         config: The config.
         cores: What Snakemake was given; None where each job goes to a machine of its own.
     """
-    told = config["compute"]["threads"]
-    if told != "auto":
-        return int(told)
-    side_by_side = len(config["models"]) * config["prompts"]["shards"]
+    told: int | str = config["compute"]["threads"]
+    if isinstance(told, int):
+        return told
+    side_by_side: int = len(config["models"]) * config["prompts"]["shards"]
     return max(1, (cores or 1) // side_by_side)
