@@ -36,10 +36,10 @@ rule interpolate:
         [table(declared) for declared in tables_of("interpolate")],
     log:
         log_of("interpolate", shard="{shard}"),
-    conda:
-        "../../environment.yml"
     # The longest chain of jobs goes first, so that the last core is not left alone with it.
     priority: 2
+    conda:
+        "../../environment.yml"
     threads: THREADS
     resources:
         mem_mb=4000,

@@ -34,9 +34,9 @@ rule jacobian:
         [table(declared) for declared in tables_of("jacobian")],
     log:
         log_of("jacobian", shard="{shard}"),
+    priority: 1  # see interpolate
     conda:
         "../../environment.yml"
-    priority: 1 # see interpolate
     threads: THREADS
     resources:
         mem_mb=4000,
