@@ -84,8 +84,7 @@ def exact_norms(
 ) -> Norms:
     """The norms of attention, block and chain from their whole matrices, some steps at a time.
 
-    The chain's new matrices take the place of the old ones: matrices of all steps that come and go leave holes in the
-    heap, which grew to twice what was in use.
+    The chain's new matrices take the place of the old ones, so that those of all steps are in memory once.
 
     Args:
         model: The model.

@@ -85,12 +85,11 @@ def jacobian_layer(
         reads = [_at_layer(state.trace, layer, state.trace.mlp_input, model.device) for state in some]
         read = torch.cat(reads)
         at = mlp.linearise(read)
-        of_mlp = (
-            _of_mlp(mlp, matrices, read, at, torch.cat([tangents(one) for one in reads]))
-            if matrices is not None
-            else {}
-        )
-        for state, own_read, own in zip(some, reads, _parts(reads), strict=True):
+        of_mlp: dict[str, _Measured] = {}
+        if matrices is not None:
+            of_mlp = _of_mlp(mlp, matrices, read, at, torch.cat([tangents(one) for one in reads]))
+        for number, (state, own_read) in enumerate(zip(some, reads, strict=True)):
+            own = slice(number * len(own_read), (number + 1) * len(own_read))  # all paths have as many steps
             found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
             if {"attn", "block", "chain"} & set(components):
                 measured, state = _of_block(
@@ -105,12 +104,6 @@ def jacobian_layer(
 
 def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) -> Tensor:
     return values[trace.layers.index(layer)].to(device)
-
-
-def _parts(stacked: list[Tensor]) -> list[slice]:
-    """Where each of some tensors is when they stand one after another."""
-    ends = np.cumsum([len(one) for one in stacked])
-    return [slice(int(end) - len(one), int(end)) for one, end in zip(stacked, ends, strict=True)]
 
 
 def _of_mlp(
