@@ -38,12 +38,12 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model as fetch makes it: the fetched one if there is one, else made here."""
-    from plateaus import weights
+    from plateaus import embedded
 
     for card in sorted((ROOT / "resources" / "models").glob("smollm2-135m-????????/card.json")):
         return card.parent
     folder = tmp_path_factory.mktemp("embedded")
-    weights.make_embedded(folder)
+    embedded.make(folder)
     return folder
 
 

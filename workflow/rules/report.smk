@@ -13,6 +13,7 @@ rule figures:
         log_of("figures", "all"),
     conda:
         "../../environment.yml"
+    threads: 4
     resources:
         mem_mb=2000,
     params:

@@ -1,6 +1,6 @@
 """What the report's cells call: short names that print Markdown or stand for a number in a sentence.
 
-The page's cells hold one or two lines each; what they show is drawn by the same functions as the figure files.
+The page's cells hold one or two lines each; the pictures they show are the files that the figures stage drew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from plateaus import figures, narrative, tables
 from plateaus.errors import InputError
-from plateaus.figures import claim, dag, judged, page_tables, panels, player, style, wording, x02_tokens
+from plateaus.figures import dag, drawn, judged, page_tables, panels, player, wording, x02_tokens
 from plateaus.results import table_path
 from plateaus.sharpness import STRAIGHT_WIDTH, Rule
 
@@ -73,7 +73,7 @@ class Page:
         root, pairs = Path(context["results"]), self.settings.pairs
         self.results = judged.results_of(root, context["models"], context["shards"], pairs)
         self.models = self.results.models
-        self._drawn: dict[tuple[str, str], figures.Drawing | figures.LeftOut] = {}
+        self.drawn = drawn.read(root)
 
     @classmethod
     def from_environment(cls) -> Page:
@@ -91,11 +91,9 @@ class Page:
 
     # Figures
 
-    def drawing(self, name: str, model: str) -> figures.Drawing | figures.LeftOut:
-        """A figure of a model, drawn once."""
-        if (name, model) not in self._drawn:
-            self._drawn[name, model] = figures.draw(name, self.results, model, self.settings)
-        return self._drawn[name, model]
+    def drawing(self, name: str, model: str) -> drawn.Drawn | figures.LeftOut:
+        """A figure of a model, as the figures stage drew it."""
+        return self.drawn[drawn.Task(name, model if figures.FIGURES[name].PER_MODEL else drawn.ALL)]
 
     def show(self, name: str) -> None:
         """Print a figure with its caption, what it shows, and its files; one tab per model."""
@@ -123,11 +121,10 @@ class Page:
                 for further in one.entry.get("secondary", []):
                     print(f"    - {wording.escape(_further(further))}")
             print()
-            with style.applied():
-                drawing = claim.draw(self.results, name, self.settings)
-            if isinstance(drawing, figures.Drawing):
+            drawing = self.drawn[drawn.Task(drawn.of_claim(name), drawn.ALL)]
+            if isinstance(drawing, drawn.Drawn):
                 label = "fig-" + self._claim_section(name).removeprefix("sec-")
-                print(self._float(drawing, Path(f"claim-{name}.svg"), label, of_claim[0].model, ""))
+                print(self._float(drawing, label, of_claim[0].model, ""))
 
     @staticmethod
     def _claim_section(name: str) -> str:
@@ -155,23 +152,19 @@ class Page:
             return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
         finding = narrative.FINDINGS.get(name)
         said = f"**What this shows.** {finding(self.results, model, self.settings)}" if finding else ""
-        return self._float(drawing, self._file(name, model), self.id(name, model), model, said)
+        return self._float(drawing, self.id(name, model), model, said)
 
-    def _float(self, drawing: figures.Drawing, file: Path, label: str, model: str, said: str) -> str:
+    def _float(self, drawing: drawn.Drawn, label: str, model: str, said: str) -> str:
         """A figure with its caption and what is below it."""
-        figures.save(drawing, DRAWN / file.parent, file.stem, self.settings.dpi)
-        (DRAWN / file.with_suffix(".png")).unlink()
-        shown = f"![{drawing.caption}]({address(DRAWN / file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
-        files = f"::: {{.files}}\n{self._files(drawing, file, model)}\n:::"
+        (DRAWN / drawing.file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.results.root / "figures" / drawing.file, DRAWN / drawing.file)
+        shown = f"![{drawing.caption}]({address(DRAWN / drawing.file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
+        files = f"::: {{.files}}\n{self._files(drawing, model)}\n:::"
         return "\n\n".join(part for part in (shown, said, files) if part) + "\n"
 
-    def _file(self, name: str, model: str) -> Path:
-        return Path(model if figures.FIGURES[name].PER_MODEL else "", f"{name}.svg")
-
-    def _files(self, drawing: figures.Drawing, file: Path, model: str) -> str:
-        links = [
-            f"[{kind.upper()}]({address(Path('../figures', file.with_suffix('.' + kind)))})" for kind in ("svg", "png")
-        ]
+    def _files(self, drawing: drawn.Drawn, model: str) -> str:
+        files = [(kind.upper(), Path("../figures", drawing.file.with_suffix(f".{kind}"))) for kind in ("svg", "png")]
+        links = [f"[{kind}]({address(file)})" for kind, file in files]
         models = self.models if drawing.whole else (model,)
         of_run = [table for table in drawing.tables if table.stage == "claims"]
         sources = [self._table(table, "all", ["all"]) for table in of_run]
@@ -215,7 +208,7 @@ class Page:
     def ref(self, name: str) -> Text:
         """A cross-reference to a figure: of the first model that has it."""
         for model in self.models:
-            if isinstance(self.drawing(name, model), figures.Drawing):
+            if isinstance(self.drawing(name, model), drawn.Drawn):
                 return Text(f"@{self.id(name, model)}")
         return Text("the figure below, which this run could not draw,")
 

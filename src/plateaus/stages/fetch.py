@@ -10,7 +10,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from plateaus import weights
+from plateaus import embedded, weights
 from plateaus.stages.runner import Job, run
 
 
@@ -28,8 +28,8 @@ def fetch(job: Job) -> None:
         match source["source"]:
             case "embedded":
                 job.progress("dequantising SmolLM2-135M from its GGUF file, once")
-                weights.make_embedded(building)
-                name, licence = weights.EMBEDDED_NAME, "Apache-2.0"
+                embedded.make(building)
+                name, licence = embedded.NAME, "Apache-2.0"
             case "random":
                 like = Path(job.extra["like_folder"])
                 job.progress(f"initialising the architecture of {like.name} with seed {source['seed']}")

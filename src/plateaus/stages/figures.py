@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from plateaus import figures as registry
-from plateaus import provenance, tables
-from plateaus.figures import claim, judged, style
-from plateaus.results import table_path
+from plateaus import provenance
+from plateaus.figures import drawn
 from plateaus.sharpness import Rule
 from plateaus.stages.runner import Job, run
 
@@ -35,39 +33,16 @@ def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> reg
 def figures(job: Job) -> None:
     """Draw into `results/<run>/figures/<model>/`; the table of what was drawn is written last."""
     settings = settings_of(job.slice, job.extra["model_folders"])
-    results = judged.results_of(job.root, job.slice["models"], job.slice["shards"], settings.pairs)
-    folder = job.root / "figures"
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(job.root / "figures", ignore_errors=True)
     rows: list[dict[str, Any]] = []
-    for name, module in registry.FIGURES.items():
-        models = results.models if module.PER_MODEL else ("all",)
-        for model in models:
-            job.progress(f"{name} {model if module.PER_MODEL else ''}".rstrip())
-            drawing = registry.draw(name, results, results.models[0] if model == "all" else model, settings)
-            place = folder / model if module.PER_MODEL else folder
-            rows.append(_row(name, model, drawing, place, settings))
-    for name in judged.verdicts(job.root).claims:
-        with style.applied():
-            drawing = claim.draw(results, name, settings)
-        rows.append(_row(f"claim-{name}", "all", drawing, folder, settings))
-    columns = {name: [row[name] for row in rows] for name in tables.FIGURES.columns}
+    this = drawn.Run(job.root, tuple(job.slice["models"]), tuple(job.slice["shards"]), settings)
+    for task, row in drawn.draw_all(this, job.threads):
+        job.progress(f"{task.figure} {task.model if task.model != drawn.ALL else ''}".rstrip())
+        rows.append(row)
     from plateaus.canonical import digest
     from plateaus.code_inputs import code_digest
 
-    metadata = {"parameters": digest(job.slice), "code": code_digest(job.stage)}
-    tables.write(table_path(job.root, "all", tables.FIGURES, "all"), tables.FIGURES, columns, metadata)
-
-
-def _row(
-    name: str, model: str, drawing: registry.Drawing | registry.LeftOut, folder: Path, settings: registry.Settings
-) -> dict[str, Any]:
-    """Save a figure; the row of the table of figures."""
-    row = {"figure": name, "model": model, "drawn": False, "reason": "", "caption": "", "alt": "", "tables": ""}
-    if isinstance(drawing, registry.LeftOut):
-        return row | {"reason": drawing.reason}
-    registry.save(drawing, folder, name, settings.dpi)
-    names = " ".join(table.name for table in drawing.tables)
-    return row | {"drawn": True, "caption": drawing.caption, "alt": drawing.alt, "tables": names}
+    drawn.write(job.root, rows, {"parameters": digest(job.slice), "code": code_digest(job.stage)})
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ def spline_layer(mlp: closed.Mlp, trace: Trace, layer: int) -> tuple[Columns, Co
     return between, {"layer": np.full(steps, layer), "step": np.arange(steps), "code": packed}
 
 
-def neuron_rows(mlp: closed.Mlp, trace: Trace, layer: int, top: int) -> Columns:
+def neuron_rows(mlp: closed.Mlp, matrices: closed.Gram, trace: Trace, layer: int, top: int) -> Columns:
     """The rows of the table `neurons`: per step, the units whose switching would raise |J_fc|_F^2 most."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
-    found = splines.switches(mlp, closed.gram(mlp), read)
+    found = splines.switches(mlp, matrices, read)
     best = found.switch.topk(min(top, found.switch.shape[-1]), dim=-1).indices
     steps, ranks = best.shape
     picked = {name: values.gather(1, best).flatten().cpu().numpy() for name, values in found._asdict().items()}
@@ -57,13 +57,14 @@ def spline(job: Job) -> None:
     for number, layer in enumerate(layers, start=1):
         job.progress(f"layer {number} of {len(layers)}, {len(traces)} pairs")
         mlp = mlp_of(model.bridge, layer)
+        matrices = closed.gram(mlp) if splines.is_relu(mlp) else None
         for trace in traces:
             name = trace.pair.pair.id
             between, packed = spline_layer(mlp, trace, layer)
             densities.append(with_pair(between, name))
             codes.append(with_pair(packed, name))
-            if splines.is_relu(mlp):
-                neurons.append(with_pair(neuron_rows(mlp, trace, layer, settings["top_neurons"]), name))
+            if matrices is not None:
+                neurons.append(with_pair(neuron_rows(mlp, matrices, trace, layer, settings["top_neurons"]), name))
     empty = {name: np.array([], dtype=object) for name in tables.NEURONS.columns}
     written = ((tables.CODES, codes), (tables.NEURONS, neurons or [empty]), (tables.SPLINE, densities))
     for table, found in written:

@@ -1,0 +1,151 @@
+"""What the figures stage drew: the files and a table of what is said of each, written there and read by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plateaus import figures, tables
+from plateaus.figures import claim, judged, style
+from plateaus.figures.contract import Drawing, LeftOut, Settings
+from plateaus.results import Results, table_path
+
+ALL = "all"
+"""Stands for the model of a figure that is not of one model."""
+
+
+class Run(NamedTuple):
+    """What a run's figures are drawn from.
+
+    Attributes:
+        root: `results/<run>`.
+        models: Ids of the models.
+        shards: Names of the shards.
+        settings: The settings of the figures.
+    """
+
+    root: Path
+    models: tuple[str, ...]
+    shards: tuple[str, ...]
+    settings: Settings
+
+    @property
+    def results(self) -> Results:
+        """The tables."""
+        return judged.results_of(self.root, self.models, self.shards, self.settings.pairs)
+
+
+class Drawn(NamedTuple):
+    """A figure that was drawn.
+
+    Attributes:
+        file: Its SVG, relative to the run's folder `figures`; the PNG lies beside it.
+        caption, alt, tables, whole: As of a `Drawing`.
+    """
+
+    file: Path
+    caption: str
+    alt: str
+    tables: tuple[tables.Table, ...]
+    whole: bool
+
+
+class Task(NamedTuple):
+    """One figure of one model, or of all."""
+
+    figure: str
+    model: str
+
+    @property
+    def file(self) -> Path:
+        """Its SVG, relative to the run's folder `figures`."""
+        return Path(self.model if self.model != ALL else "", f"{self.figure}.svg")
+
+
+def of_claim(name: str) -> str:
+    """The name of a claim's figure."""
+    return f"claim-{name}"
+
+
+def tasks(run: Run) -> list[Task]:
+    """All figures of a run: a model's own together, since they are drawn from the same tables."""
+    shared = [name for name, module in figures.FIGURES.items() if not module.PER_MODEL]
+    of_all = [*shared, *map(of_claim, judged.verdicts(run.root).claims)]
+    own = [name for name in figures.FIGURES if name not in shared]
+    return [*(Task(name, model) for model in run.models for name in own), *(Task(name, ALL) for name in of_all)]
+
+
+def draw_all(run: Run, processes: int) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Draw and save every figure; yields each with its row of the table of figures as soon as it is done.
+
+    Args:
+        run: What is drawn.
+        processes: How many are drawn at the same time.
+
+    Raises:
+        InputError: from a figure whose tables lack what the config asks for.
+    """
+    todo = tasks(run)
+    if processes == 1:
+        results = run.results
+        yield from ((task, draw(run, results, task)) for task in todo)
+        return
+    # Spawned, not forked: the libraries that read tables have threads by now.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (run,)) as pool:
+        yield from zip(todo, pool.map(_draw, todo), strict=True)
+
+
+_begun: tuple[Run, Results] | None = None
+"""What this process draws from, with the tables that it has read so far."""
+
+
+def _begin(run: Run) -> None:
+    global _begun
+    _begun = run, run.results
+
+
+def _draw(task: Task) -> dict[str, Any]:
+    assert _begun is not None
+    return draw(*_begun, task)
+
+
+def draw(run: Run, results: Results, task: Task) -> dict[str, Any]:
+    """Draw one figure and save it; its row of the table of figures."""
+    row = {**task._asdict(), "drawn": False, "whole": False, "reason": "", "caption": "", "alt": "", "tables": ""}
+    drawing = _drawing(run, results, task)
+    if isinstance(drawing, LeftOut):
+        return row | {"reason": drawing.reason}
+    figures.save(drawing, run.root / "figures" / task.file.parent, task.figure, run.settings.dpi)
+    said = {"caption": drawing.caption, "alt": drawing.alt, "whole": drawing.whole}
+    return row | said | {"drawn": True, "tables": " ".join(table.name for table in drawing.tables)}
+
+
+def _drawing(run: Run, results: Results, task: Task) -> Drawing | LeftOut:
+    if task.figure in figures.FIGURES:
+        model = results.models[0] if task.model == ALL else task.model
+        return figures.draw(task.figure, results, model, run.settings)
+    with style.applied():
+        return claim.draw(results, task.figure.removeprefix(of_claim("")), run.settings)
+
+
+def write(root: Path, rows: Sequence[Mapping[str, Any]], metadata: Mapping[str, str]) -> None:
+    """Write the table of figures from rows as of `draw`."""
+    columns = {name: [row[name] for row in rows] for name in tables.FIGURES.columns}
+    tables.write(table_path(root, ALL, tables.FIGURES, ALL), tables.FIGURES, columns, metadata)
+
+
+def read(root: Path) -> dict[Task, Drawn | LeftOut]:
+    """What a run drew and what it left out."""
+    rows = tables.read_frame(tables.FIGURES, [table_path(root, ALL, tables.FIGURES, ALL)])
+    return dict(map(_read, rows.to_dict("records")))
+
+
+def _read(row: Mapping[Any, Any]) -> tuple[Task, Drawn | LeftOut]:
+    task = Task(str(row["figure"]), str(row["model"]))
+    if not row["drawn"]:
+        return task, LeftOut(row["reason"])
+    sources = tuple(tables.TABLES[name] for name in row["tables"].split())
+    return task, Drawn(task.file, row["caption"], row["alt"], sources, bool(row["whole"]))
