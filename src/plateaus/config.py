@@ -60,7 +60,7 @@ READS: dict[str, tuple[str, ...]] = {
         "jacobian.exact_up_to",
         "jacobian.probes",
     ),
-    "spline": ("models.*.centre", "interpolate.path", "interpolate.trace_layer", "spline.top_neurons"),
+    "spline": ("models.*.centre", "spline.top_neurons"),
     "sharpness": RULE,
     "claims": (
         "models.*.controls",

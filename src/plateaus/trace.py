@@ -35,31 +35,59 @@ class Trace(NamedTuple):
     resid_post: Float[Tensor, "layers steps d_model"]
 
 
-def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
-    """The traces of a shard's pairs, sorted by pair.
+class Inputs(NamedTuple):
+    """The part of a trace that MLPs read; its attributes are a `Trace`'s."""
+
+    pair: TokenisedPair
+    layers: tuple[int, ...]
+    alphas: Float[Tensor, " steps"]
+    mlp_input: Float[Tensor, "layers steps d_model"]
+
+
+def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[Inputs]:
+    """What the MLPs read along the traced path, of a shard's pairs, sorted by pair.
 
     Args:
         root: `results/<run>`.
         model: Id of the model.
         shard: Name of the shard.
         model_folder: For the tokenizer.
+    """
+    file = table_path(root, model, tables.TRACE, shard)
+    pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder)]
+    layers = tuple(sorted(set(tables.read(tables.TRACE, [file], ["layer"])["layer"].to_pylist())))
+    mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers))
+    alphas = geometry.alphas(mlp_input.shape[2])
+    return [Inputs(pair, layers, alphas, of_pair) for pair, of_pair in zip(pairs, mlp_input, strict=True)]
+
+
+def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
+    """The whole traces of a shard's pairs, sorted by pair; arguments as of `read_inputs`.
+
+    Args:
+        root, model, shard, model_folder: As there.
         trace_layer: The interpolation layer, whose path is made again from what extract wrote.
         path: ``spherical`` or ``linear``.
     """
-    pairs = list(shard_pairs(root, model, shard, model_folder))
-    data = tables.read(tables.TRACE, [table_path(root, model, tables.TRACE, shard)])
-    layers = tuple(int(layer) for layer in sorted(set(data["layer"].to_pylist())))
-    shape = (len(pairs), len(layers), -1, data["resid_post"].type.list_size)
-    mlp_input, resid_post = (
-        torch.from_numpy(tables.vectors(data, name).copy()).reshape(shape) for name in ("mlp_input", "resid_post")
-    )
-    alphas = geometry.alphas(mlp_input.shape[2])
+    found = read_inputs(root, model, shard, model_folder)
+    layers = found[0].layers
+    posts = _vectors(table_path(root, model, tables.TRACE, shard), "resid_post", len(found), len(layers), room=1)
     traces = []
-    for number, (pair, residuals) in enumerate(pairs):
-        start = path_at(residuals, trace_layer, alphas, path=path, pair=pair.pair.id)
-        before = torch.cat([start[None], resid_post[number, :-1]])
-        traces.append(Trace(pair, layers, alphas, before, mlp_input[number], resid_post[number]))
+    for (pair, residuals), inputs, stream in zip(
+        shard_pairs(root, model, shard, model_folder), found, posts, strict=True
+    ):
+        stream[0] = path_at(residuals, trace_layer, inputs.alphas, path=path, pair=pair.pair.id)
+        traces.append(Trace(pair, layers, inputs.alphas, stream[:-1], inputs.mlp_input, stream[1:]))
     return traces
+
+
+def _vectors(file: Path, column: str, pairs: int, layers: int, room: int = 0) -> Float[Tensor, "pair layers steps d"]:
+    """One vector column, with room for so many layers more before each pair's; only one column is held at a time."""
+    values = tables.vectors(tables.read(tables.TRACE, [file], [column]), column)
+    values = values.reshape(pairs, layers, -1, values.shape[-1])
+    kept = torch.empty(pairs, room + layers, *values.shape[2:], dtype=torch.float32)
+    kept.numpy()[:, room:] = values
+    return kept
 
 
 def tangents(x: Float[Tensor, "... steps d_model"]) -> Float[Tensor, "... steps d_model"]:

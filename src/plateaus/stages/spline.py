@@ -12,11 +12,11 @@ from plateaus.curves import Columns, stack, with_pair
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
 from plateaus.stages.runner import Job, run
-from plateaus.trace import Trace, read_traces
+from plateaus.trace import Inputs, Trace, read_inputs
 from plateaus.transformer import Transformer
 
 
-def spline_layer(mlp: closed.Mlp, trace: Trace, layer: int) -> tuple[Columns, Columns]:
+def spline_layer(mlp: closed.Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, Columns]:
     """The rows of the tables `spline` and `codes` for one pair and layer."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     steps = len(trace.alphas)
@@ -27,7 +27,7 @@ def spline_layer(mlp: closed.Mlp, trace: Trace, layer: int) -> tuple[Columns, Co
     return between, {"layer": np.full(steps, layer), "step": np.arange(steps), "code": packed}
 
 
-def neuron_rows(mlp: closed.Mlp, matrices: closed.Gram, trace: Trace, layer: int, top: int) -> Columns:
+def neuron_rows(mlp: closed.Mlp, matrices: closed.Gram, trace: Trace | Inputs, layer: int, top: int) -> Columns:
     """The rows of the table `neurons`: per step, the units whose switching would raise |J_fc|_F^2 most."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     found = splines.switches(mlp, matrices, read)
@@ -48,9 +48,7 @@ def spline(job: Job) -> None:
     go_offline()
     torch.set_num_threads(job.threads)
     settings = job.slice
-    traces = read_traces(
-        job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
-    )
+    traces = read_inputs(job.root, job.model, job.shard, job.model_folder)
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
     layers = traces[0].layers
     densities, codes, neurons = [], [], []
