@@ -62,10 +62,13 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[
 
 
 def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
-    """The whole traces of a shard's pairs, sorted by pair; arguments as of `read_inputs`.
+    """The whole traces of a shard's pairs, sorted by pair.
 
     Args:
-        root, model, shard, model_folder: As there.
+        root: `results/<run>`.
+        model: Id of the model.
+        shard: Name of the shard.
+        model_folder: For the tokenizer.
         trace_layer: The interpolation layer, whose path is made again from what extract wrote.
         path: ``spherical`` or ``linear``.
     """
