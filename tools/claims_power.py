@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("claims", nargs="*", default=[])
     given = parser.parse_args()
     chosen = given.claims or list(simulate.EFFECTS)
-    titles = {name: module.CLAIM.title for name, module in registry.own().items()}
+    titles = {module.CLAIM.id: module.CLAIM.title for module in registry.chosen(list(registry.own()))}
     good = True
     print(f"{'claim':<6}{'false positives':>22}{'effect':>8}{'seen':>16}  ")
     with ProcessPoolExecutor(given.jobs) as pool:

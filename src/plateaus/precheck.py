@@ -48,7 +48,7 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
 
 def check_claims(config: Config) -> None:
     """Every claim that is to be tested has a module."""
-    registry.chosen(config["claims"]["tests"], config["claims"]["folder"])
+    registry.check(config["claims"]["tests"], config["claims"]["folder"])
 
 
 def _tables(config: Config) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from plateaus.canonical import digest
 from plateaus.errors import InputError
@@ -136,16 +136,27 @@ def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[
     return TokenisedPair(pair, prefix, a[-1], b[-1])
 
 
+_tokenizers: dict[tuple[int, ...], Any] = {}
+
+
+def _tokenizer(path: str, *identity: int) -> Any:
+    """A tokenizer, read once though several models link to its file and a run's checks ask for it again."""
+    from tokenizers import Tokenizer
+
+    if identity not in _tokenizers:
+        _tokenizers[identity] = Tokenizer.from_file(path)
+    return _tokenizers[identity]
+
+
 def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) -> list[TokenisedPair]:
     """`tokenise` all pairs with a model folder's tokenizer.json, which needs neither torch nor transformers.
 
     Raises:
         InputError: as `tokenise`, with the model named.
     """
-    from tokenizers import Tokenizer
-
     try:
-        tokenizer = Tokenizer.from_file(str(tokenizer_json))
+        about = tokenizer_json.stat()
+        tokenizer = _tokenizer(str(tokenizer_json), about.st_dev, about.st_ino, about.st_mtime_ns)
     except Exception as error:  # the library raises bare Exception
         raise InputError(
             f"model {model}: {tokenizer_json} cannot be read as a tokenizer ({error}): fetch it again"
