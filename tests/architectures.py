@@ -69,15 +69,15 @@ class Row(NamedTuple):
     codes: int
 
 
-def run_stages(source: Path, folder: Path) -> dict[str, Any]:
+def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
     """fetch -> extract -> interpolate -> freeze -> jacobian -> spline as their commands do; the tables by name."""
     table = folder / "pairs.tsv"
     folder.mkdir(parents=True, exist_ok=True)
-    table.write_text("\t".join(prompts.COLUMNS) + "\n" + "\t".join(PAIR) + "\n", encoding="utf-8")
+    table.write_text("\t".join(prompts.COLUMNS) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
     curves = {"centre": False, "steps": STEPS, "path": "spherical"}
     traced = {"centre": False, "path": "spherical", "trace_layer": 0}
     slices: dict[str, dict[str, Any]] = {
-        "extract": {"centre": False, "pairs": prompts.pairs_digest([PAIR])},
+        "extract": {"centre": False, "pairs": prompts.pairs_digest([pair])},
         "interpolate": {
             **curves, "layers": list(LAYERS), "suite_stride": 5, "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
         },
@@ -86,10 +86,12 @@ def run_stages(source: Path, folder: Path) -> dict[str, Any]:
         "spline": {**traced, "top_neurons": 3},
     }  # fmt: skip
 
+    section = {"table": str(table), "suite": "", "sample": 0, "seed": 0, "shards": 1}
+
     def job(stage: str, slice_: dict[str, Any]) -> Job:
         return Job(
-            stage=stage, root=folder, model="tiny", shard=prompts.shard_of(PAIR.id, 1), slice=slice_,
-            model_folder=folder / "model", extra={"prompts": {"table": str(table), "suite": "", "sample": 0, "seed": 0, "shards": 1}}, threads=1, device="cpu",
+            stage=stage, root=folder, model="tiny", shard=prompts.shard_of(pair.id, 1), slice=slice_,
+            model_folder=folder / "model", extra={"prompts": section}, threads=1, device="cpu",
             memory_gb=1.0, progress=lambda _: None,
         )  # fmt: skip
 
@@ -97,15 +99,15 @@ def run_stages(source: Path, folder: Path) -> dict[str, Any]:
     for stage, function in STAGES.items():
         function(job(stage, slices[stage]))
     return {
-        declared.name: tables.read(declared, [table_path(folder, "tiny", declared, prompts.shard_of(PAIR.id, 1))])
+        declared.name: tables.read(declared, [table_path(folder, "tiny", declared, prompts.shard_of(pair.id, 1))])
         for declared in tables.TABLES.values()
         if declared.stage in STAGES
     }
 
 
-def ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+def ids(tokenizer: Any, pair: Pair) -> tuple[list[int], list[int]]:
     """Both prompts as token ids."""
-    found = [list(tokenizer(PAIR.prompt(word), add_special_tokens=False).input_ids) for word in (PAIR.a, PAIR.b)]
+    found = [list(tokenizer(pair.prompt(word), add_special_tokens=False).input_ids) for word in (pair.a, pair.b)]
     return found[0], found[1]
 
 
@@ -245,7 +247,7 @@ def residual_error(model: Transformer, both: tuple[list[int], list[int]]) -> flo
     return worst
 
 
-def code_errors(found: dict[str, Any], model: Transformer, layer: int = 2) -> int:
+def code_errors(found: dict[str, Any], model: Transformer, prefix: list[int], layer: int = 2) -> int:
     """Units whose side of the hinge differs from the sign of what the plain activation is applied to."""
     along = {
         name: torch.from_numpy(tables.vectors(found["trace"], name).copy()).reshape(model.n_layers - 1, STEPS, -1)
@@ -256,25 +258,25 @@ def code_errors(found: dict[str, Any], model: Transformer, layer: int = 2) -> in
     module = next(names[name] for end in HINGES for name in names if name.split(".")[-1] == end)
     handle = module.register_forward_hook(lambda _, __, out: seen.append(out.reshape(-1, out.shape[-1])))
     try:
-        encode = model.bridge.tokenizer(PAIR.context, add_special_tokens=False).input_ids
-        model.block(layer, along["resid_post"][layer - 2], model.prefix(list(encode)))
+        model.block(layer, along["resid_post"][layer - 2], model.prefix(prefix))
     finally:
         handle.remove()
     found_codes = splines.codes(architecture.mlp_of(model.bridge, layer), along["mlp_input"][layer - 1])
     return int(np.bitwise_count(np.packbits((seen[-1] > 0).numpy(), axis=-1) ^ found_codes).sum())
 
 
-def measure(kind: str, source: Path, folder: Path) -> Row:
+def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
     """Run everything on one model folder.
 
     Args:
         kind: The architecture, as in `tests.tiny`.
         source: A Hugging Face folder.
         folder: Where results go.
+        pair: The prompts; with tag `suite` the matrices that block norms need are not made.
     """
-    found = run_stages(source, folder)
+    found = run_stages(source, folder, pair)
     plain, tokenizer = oracle.load(source)
-    both = ids(tokenizer)
+    both = ids(tokenizer, pair)
     model = Transformer.load(folder / "model", device="cpu")
     card = json.loads((folder / "model" / "card.json").read_text(encoding="utf-8"))
     assert card["layers"] == model.n_layers
@@ -289,7 +291,7 @@ def measure(kind: str, source: Path, folder: Path) -> Row:
         block=max(block_errors(found, plain, both[0], model.n_layers)),
         attention="closed form" if exact else "differentiated",
         residual=residual_error(model, both),
-        codes=code_errors(found, model),
+        codes=code_errors(found, model, both[0][:-1]),
         mlp=max(mlp_errors(model, plain, kind)),  # last, since it turns the plain model into float64
     )
 

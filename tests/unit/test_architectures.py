@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from plateaus import architecture
+from plateaus.prompts import Pair
 from plateaus.transformer import Transformer
 from tests import architectures, oracle, tiny
 
@@ -20,6 +21,31 @@ def test_all_stages_equal_the_slow_route(kind, tiny_folder, tmp_path):
     assert row.residual < 1e-6
     assert row.codes == 0
     assert row.attention == ("differentiated" if kind in ("neox", "qwen3", "gemma2", "olmo2") else "closed form")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
+def test_all_stages_equal_the_slow_route_without_a_context(kind, tiny_folder, tmp_path):
+    """The suite's empty context: no prefix, so attention has the word itself to look at and nothing else."""
+    row = architectures.measure(kind, tiny_folder(kind), tmp_path, Pair("empty-big-in", "", "big", "in", "published"))
+    assert row.distance < 1e-5
+    assert row.frozen < 1e-5
+    assert row.block < 1e-4
+    assert row.residual < 1e-6
+    assert row.codes == 0
+
+
+def test_all_stages_take_a_pair_of_the_suite_without_a_context(tiny_folder, tmp_path):
+    """Blocks have gains and no norms, as in any pair of the suite; a first token has no log probability."""
+    pair = Pair("suite-empty-big-in", "", "big", "in", "suite;cross-pos;empty")
+    found = architectures.run_stages(tiny_folder("llama"), tmp_path, pair)
+    (row,) = found["endpoints"].to_pylist()
+    assert row["prefix_length"] == 0
+    assert row["log_p_a"] is None
+    assert row["log_p_b"] is None
+    blocks = [row for row in found["jacobian"].to_pylist() if row["component"] == "block"]
+    assert blocks
+    assert all(row["gain"] > 0 and row["frobenius"] is None for row in blocks)
+    assert {name for name, table in found.items() if table.num_rows == 0} == {"neurons"}
 
 
 def test_every_tiny_model_is_a_row_of_the_table():
