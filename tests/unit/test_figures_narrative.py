@@ -192,6 +192,13 @@ def test_figures_are_the_same_from_any_number_of_processes(page, tmp_path, monke
     assert list(made[0][0]) == todo
 
 
+def test_a_figure_that_was_deleted_is_named(page, tmp_path):
+    drawn.check(tmp_path / "run")
+    (tmp_path / "run" / "figures" / "m-1" / "f02_logits.svg").unlink()
+    with pytest.raises(InputError, match=r"m-1/f02_logits.svg is missing: .*--forcerun figures"):
+        drawn.check(tmp_path / "run")
+
+
 def test_show_of_a_figure_of_no_model(page, capsys):
     page.show("f01_method")
     printed = capsys.readouterr().out

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from plateaus import figures, narrative, tables
+from plateaus.figures import drawn as drawing_stage
 from plateaus.figures import notebook, suite, x01_suite
 from plateaus.figures.contract import Drawing, LeftOut, Settings
 from plateaus.results import Results, table_path
@@ -141,10 +142,18 @@ def test_finding_compares_the_models_pair_by_pair(results):
     assert "5 of 6 pairs are sharper on `m` than on `m-random`." in said
 
 
+def page(results: Results) -> notebook.Page:
+    """The page of a run whose figures stage has drawn this figure."""
+    run = drawing_stage.Run(results.root, results.models, results.shards, SETTINGS)
+    task = drawing_stage.Task("x01_suite", drawing_stage.ALL)
+    drawing_stage.write(run.root, [drawing_stage.draw(run, results, task)], {})
+    context = {"results": str(run.root), "models": list(run.models), "shards": list(run.shards)}
+    return notebook.Page({**context, "settings": SETTINGS._asdict()})
+
+
 def test_the_page_links_all_shards_of_all_models(results, monkeypatch, capsys, tmp_path):
-    context = {"results": str(results.root), "models": ["m", "m-random"], "shards": list(results.shards)}
     monkeypatch.chdir(tmp_path)
-    notebook.Page({**context, "settings": SETTINGS._asdict()}).show("x01_suite")
+    page(results).show("x01_suite")
     printed = capsys.readouterr().out
     for model in results.models:
         for shard in results.shards:
@@ -171,9 +180,7 @@ def test_left_out_without_pairs_of_the_suite(pairs, tmp_path):
 
 
 def test_the_page_says_why_without_naming_one_model(capsys, tmp_path):
-    run = make(tmp_path, pairs=("shown-1", "own-1"))
-    context = {"results": str(run.root), "models": list(run.models), "shards": list(run.shards)}
-    notebook.Page({**context, "settings": SETTINGS._asdict()}).show("x01_suite")
+    page(make(tmp_path, pairs=("shown-1", "own-1"))).show("x01_suite")
     assert capsys.readouterr().out.startswith("Not drawn: no pair of this run’s prompt table is tagged suite.")
 
 

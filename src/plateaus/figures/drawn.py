@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plateaus import figures, tables
+from plateaus.errors import InputError
 from plateaus.figures import claim, judged, style
 from plateaus.figures.contract import Drawing, LeftOut, Settings
 from plateaus.results import Results, table_path
@@ -141,6 +142,17 @@ def read(root: Path) -> dict[Task, Drawn | LeftOut]:
     """What a run drew and what it left out."""
     rows = tables.read_frame(tables.FIGURES, [table_path(root, ALL, tables.FIGURES, ALL)])
     return dict(map(_read, rows.to_dict("records")))
+
+
+def check(root: Path) -> None:
+    """Check that the files are there, which the table stands for in the workflow.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for found in read(root).values():
+        if isinstance(found, Drawn) and not (root / "figures" / found.file).is_file():
+            raise InputError(f"{root / 'figures' / found.file} is missing: run snakemake with --forcerun figures")
 
 
 def _read(row: Mapping[Any, Any]) -> tuple[Task, Drawn | LeftOut]:

@@ -20,8 +20,8 @@ CENTRED_EMBEDDINGS, CENTRED_BLOCKS = 4.1, 1.33
 """Copies of the embedding matrix and of the blocks' weights that are made to centre a model."""
 ROW_IN_MEMORY = 500
 """Bytes of one row of a table: NumPy columns, their concatenation, the Arrow table and its sorted copy."""
-CURVE_ROW_READ = 100
-"""Bytes of a row of the curves' tables as sharpness reads it."""
+CURVE_ROW_READ = 10
+"""Bytes of a row of the curves' tables as sharpness reads it, a pair at a time."""
 VECTOR_IN_MEMORY = 3.0
 """Copies of a recorded vector: as recorded, stacked, and in the Arrow table."""
 LOGITS_COPIES = 6
@@ -40,15 +40,17 @@ VECTOR_ON_DISK = 0.93
 """Bytes on disk per byte of a recorded vector: float32 hardly compresses."""
 DICTIONARY_VALUES, DICTIONARY_INDEX = 2**18, 1.9
 """How many values of a vector column Parquet puts into a dictionary, in vain, and the bytes of an index into it."""
-CODE_ON_DISK = 0.08
+CODE_ON_DISK = 0.064
 """The same of spline codes, which hardly change from step to step."""
 FILE_BYTES = 2600
 """A Parquet file without rows."""
+JACOBIAN_FILE_BYTES = 30e3
+"""The same where a dozen columns of numbers each begin with a dictionary."""
 ROW_BYTES = {
     "interpolate": 36.3,
     "freeze": 32.3,
-    "jacobian": 11.0,
-    "spline": 11.7,
+    "jacobian": 8.6,
+    "spline": 9.4,
     "tokens": 5.0,
     "neurons": 4.0,
     "sharpness": 31.0,
@@ -57,14 +59,14 @@ ROW_BYTES = {
 OTHER_ROW = 8.0
 
 # ---- time, as seconds of processor time over threads
-EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0.85, "spline": 0.7}
+EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0.65, "spline": 0.7}
 """Share of the measured matrix speed that a stage's operations run at: short prompts read every weight for a few
 rows, a sweep's rows come in hundreds, and the Jacobians are large products."""
 START_SECONDS = 8.0
 """Imports and tokenizer, of a job that loads a model."""
 SHARPNESS_SECONDS = 1.5
 """A job of sharpness, which loads none."""
-SHARPNESS_BYTES = 0.3e9
+SHARPNESS_BYTES = 0.28e9
 """Its memory without rows; a job's record starts at what the process that started it holds."""
 LOAD_SECONDS_PER_GB = 3.0
 ROW_SECONDS = 2e-5
@@ -88,7 +90,7 @@ class Fetching(NamedTuple):
 
 
 FETCH = {
-    "embedded": Fetching(0.5e9, 1.4, 10, 40),  # dequantises
+    "embedded": Fetching(0.5e9, 1.4, 6, 22),  # dequantises
     "random": Fetching(0.5e9, 1.1, 6, 8),
     "local": Fetching(0.3e9, 0, 4, 2),  # links, and hashes what it has linked
     "hub": Fetching(0.3e9, 0, 4, 2),  # the same after the download, whose time is the network's
@@ -96,26 +98,58 @@ FETCH = {
 TOKENIZER_BYTES = 3.5e6
 
 
-class Light(NamedTuple):
-    """What a stage over all models takes; it loads none of them.
+class Needs(NamedTuple):
+    """What something takes.
 
     Attributes:
-        memory: Peak, bytes.
-        seconds: Start-up.
-        disk: Bytes without any model.
-        seconds_per_model: Each model's figures or part of the page.
-        disk_per_model: Likewise.
+        memory: At its peak, bytes.
+        seconds: Time.
+        disk: Bytes.
     """
 
     memory: float
     seconds: float
     disk: float
-    seconds_per_model: float
-    disk_per_model: float
+
+    def times(self, count: int) -> Needs:
+        """The needs of so many of it."""
+        return Needs(*(count * value for value in self))
+
+    def plus(self, other: Needs) -> Needs:
+        """The needs of both."""
+        return Needs(*map(sum, zip(self, other, strict=True)))
 
 
+class Light(NamedTuple):
+    """What a stage over all models takes; it loads none of them.
+
+    Attributes:
+        start: Without any model.
+        model: More for each model: its figures, or its part of the page.
+        suite: More where there is a prompt suite, so that claims are tested and shown.
+        pair: More for each model and pair where there is one.
+    """
+
+    start: Needs
+    model: Needs
+    suite: Needs
+    pair: Needs
+
+    def needs(self, models: int, pairs: int) -> Needs:
+        """What it takes.
+
+        Args:
+            models: How many.
+            pairs: How many where the run has a prompt suite, otherwise 0.
+        """
+        needs = self.start.plus(self.model.times(models))
+        return needs.plus(self.suite).plus(self.pair.times(models * pairs)) if pairs else needs
+
+
+NOTHING = Needs(0, 0, 0)
 LIGHT = {
-    "claims": Light(0.35e9, 5, 0.05e6, 3, 0.05e6),
-    "figures": Light(0.29e9, 3, 0.1e6, 10, 3.2e6),
-    "report": Light(0.45e9, 10, 0.3e6, 9, 2.3e6),
+    "claims": Light(Needs(0.28e9, 1, 5.5e3), Needs(0, 0.2, 0.8e3), Needs(0, 0, 1.5e3), Needs(0.65e6, 0.02, 53)),
+    "figures": Light(Needs(0.30e9, 2, 0.3e6), Needs(0, 9, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
+    "report": Light(Needs(0.43e9, 4, 0.3e6), Needs(0, 4, 1.5e6), Needs(0, 0, 2.8e6), NOTHING),
 }
+"""The seconds of the figures are with two processes."""

@@ -106,11 +106,10 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
     known = len(config["models"]) - len(unknown)
     after: tuple[Key, ...] = tuple(job.key for job in jobs)
     for stage in calibration.LIGHT:
-        light = calibration.LIGHT[stage]
-        taken = light.seconds + known * light.seconds_per_model
-        disk = light.disk + known * light.disk_per_model
-        lines.append(Line(ALL, stage, 1, 0, 0.0, light.memory, disk, None if gflops is None else taken))
-        jobs.append(Job((stage, ALL, ALL), taken, light.memory, after))
+        needs = calibration.LIGHT[stage].needs(known, len(pairs) if config["prompts"]["suite"] else 0)
+        taken = None if gflops is None else needs.seconds
+        lines.append(Line(ALL, stage, 1, 0, 0.0, needs.memory, needs.disk, taken))
+        jobs.append(Job((stage, ALL, ALL), needs.seconds, needs.memory, after))
         after = ((stage, ALL, ALL),)
     schedule = None
     if gflops is not None:

@@ -144,7 +144,8 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape, distinct: float) -> floa
         per_row = calibration.ROW_BYTES.get(name, calibration.OTHER_ROW)
         if name == "codes":
             per_row += shape.d_mlp / 8 * calibration.CODE_ON_DISK
-        total += calibration.FILE_BYTES + columns * (kept + indices) + count * per_row
+        empty = calibration.JACOBIAN_FILE_BYTES if name == "jacobian" else calibration.FILE_BYTES
+        total += empty + columns * (kept + indices) + count * per_row
     return total
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from plateaus import provenance
 from plateaus.config import FOLLOWS
-from plateaus.figures import dag
+from plateaus.figures import dag, drawn
 from plateaus.render import render
 from plateaus.stages.figures import settings_of
 from plateaus.stages.runner import Job, run
@@ -36,6 +36,7 @@ def context(job: Job) -> dict[str, Any]:
 
 def report(job: Job) -> None:
     """Write `results/<run>/report/index.html` and `results/<run>/provenance.json`."""
+    drawn.check(job.root)
     told = context(job)
     page = job.root / "report" / "index.html"
     with tempfile.TemporaryDirectory(prefix="plateaus-report-") as temporary:
