@@ -15,7 +15,7 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report plan verify golden test check format docs suite bench-jacobian architectures lock clean distclean \
+.PHONY: help setup report plan verify golden test check format docs suite bench bench-jacobian architectures lock clean distclean \
 	claims-power
 
 help: ## list the targets
@@ -61,6 +61,9 @@ docs: setup ## write config/README.md from the schema
 
 suite: setup ## draw config/prompts/suite.tsv and its manifest from the lexicon
 	@.venv/bin/python -m plateaus.suite
+
+bench: setup ## time every stage against the usual way and against its arithmetic: results/bench/index.html
+	@.venv/bin/python -m plateaus.bench $(CONFIG) --cores $(CORES)
 
 bench-jacobian: setup ## time the closed-form Jacobian norm against torch.func.jacrev at GPT-2 Large's sizes
 	@.venv/bin/python tools/bench_jacobian.py

@@ -1,0 +1,81 @@
+"""What the usual way differentiates: components of a block as functions of the last token's vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from plateaus import architecture
+from plateaus.prompts import TokenisedPair
+from plateaus.transformer import Transformer
+
+CHUNK = 128
+"""Rows of a Jacobian at a time, as the post's released code has it."""
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Call(NamedTuple):
+    """The arguments of a block beside the residual stream."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@torch.no_grad()
+def call_of(model: Transformer, pair: TokenisedPair, layer: int) -> Call:
+    """How a block is called on a pair's prompts."""
+    calls: list[Call] = []
+    handle = model.bridge.blocks[layer].register_forward_pre_hook(
+        lambda _, args, kwargs: calls.append(Call(args[1:], dict(kwargs))), with_kwargs=True
+    )
+    try:
+        ids = torch.tensor([[*pair.prefix, pair.token_a]])
+        model.bridge.original_model(input_ids=ids, use_cache=False)  # a cache would grow with every later call
+    finally:
+        handle.remove()
+    calls[0].kwargs.pop("hidden_states", None)
+    return calls[0]
+
+
+def whole(function: Function, at: Tensor) -> Tensor:
+    """The Jacobian at a vector, by reverse differentiation."""
+    matrix: Tensor = torch.func.jacrev(function, chunk_size=CHUNK)(at)
+    return matrix.detach()
+
+
+def mlp_of(model: Transformer, layer: int) -> Function:
+    """The MLP with its norm, at one token; plain products, since not every bridge's MLP can be called by itself."""
+    mlp = architecture.mlp_of(model.bridge, layer)
+    return lambda x: mlp(x[None])[0]
+
+
+def block_of(model: Transformer, layer: int, before: Tensor, call: Call) -> Function:
+    """A block on the whole sequence.
+
+    Args:
+        model: The model.
+        layer: Which block.
+        before: (tokens, d_model), what it reads; the last row is replaced by the function's argument.
+        call: Its other arguments.
+    """
+    block = model.bridge.blocks[layer]
+    return lambda x: _last(block(_with_last(before, x), *call.args, **call.kwargs))
+
+
+def attention_of(model: Transformer, layer: int, before: Tensor, call: Call) -> Function:
+    """Attention with its norm on the whole sequence; arguments as of `block_of`."""
+    block = model.bridge.blocks[layer]
+    return lambda x: _last(block.attn(hidden_states=block.ln1(_with_last(before, x)), **call.kwargs))
+
+
+def _with_last(before: Tensor, x: Tensor) -> Tensor:
+    return torch.cat([before[:-1], x[None]])[None]
+
+
+def _last(output: Any) -> Tensor:
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden[0, -1]

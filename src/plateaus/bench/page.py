@@ -1,0 +1,102 @@
+"""The bench as a page: what its cells print, and the making of it from the report's Quarto project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from plateaus.bench import drawing, summary
+
+VARIABLE = "PLATEAUS_BENCH"
+COPIED = ("_quarto.yml", "styles.css", "references.bib")
+
+
+class Page:
+    """What the cells of `report/bench.qmd` call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told: dict[str, Any] = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+
+    @classmethod
+    def from_environment(cls) -> Page:
+        """The bench in the folder that `PLATEAUS_BENCH` names."""
+        return cls(Path(os.environ[VARIABLE]))
+
+    @property
+    def all_stages(self) -> summary.Row:
+        """The row of all stages."""
+        return summary.rows(self.told)[-1]
+
+    def ratio(self, quantity: str) -> str:
+        """The usual way over ours, over all stages."""
+        value = summary.ratio(getattr(self.all_stages, quantity))
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+    def stages(self) -> None:
+        """Print the comparison."""
+        from plateaus.figures.page_tables import markdown_table
+
+        head, cells = summary.table_of_stages(self.told)
+        caption = f"Usual way and ours: {summary.where(self.told)}. {{#tbl-stages}}"
+        print(markdown_table(head, cells, caption, align="lrrrrrrrrr"))
+
+    def shares(self) -> None:
+        """Print how near the sweep comes to the machine's speed."""
+        from plateaus.figures.page_tables import markdown_table
+
+        cells = [
+            [one["shape"], summary.seconds(one["seconds"]), f"{one['gflops']:.0f}", f"{100 * one['share']:.0f} %"]
+            for one in self.told["sweeps"]["shares"]
+        ]
+        caption = (
+            f"The sweep of one pair, every layer an interpolation layer, against {self.told['gflops']:.0f} GFLOP/s of "
+            "large matrix products measured just before. {#tbl-shares}"
+        )
+        print(markdown_table(["Blocks of", "Seconds", "GFLOP/s", "Share"], cells, caption, align="lrrr"))
+
+    def agreement(self) -> None:
+        """Print the largest differences between the two ways."""
+        from plateaus.figures.page_tables import markdown_table
+
+        cells = [[kind, f"{value:.1e}"] for kind, value in self.told["differences"].items()]
+        print(
+            markdown_table(["Number", "Largest difference"], cells, "What both ways say. {#tbl-agreement}", align="lr")
+        )
+
+    def figure(self, name: str, caption: str) -> None:
+        """Print one of the figures."""
+        shutil.copyfile(self.folder / f"{name}.svg", f"{name}.svg")
+        print(f'![{caption}]({name}.svg){{#fig-{name} fig-alt="{caption}"}}\n')
+
+
+def render(source: Path, folder: Path) -> str:
+    """Render `bench.qmd` of the report's project into `index.html` of the bench's folder; what made it."""
+    from plateaus import render as rendering
+
+    with tempfile.TemporaryDirectory(prefix="plateaus-bench-") as temporary:
+        project = Path(temporary)
+        for name in COPIED:
+            shutil.copyfile(source / name, project / name)
+        shutil.copyfile(source / "bench.qmd", project / "index.qmd")
+        return rendering.render(project, folder / "index.html", env={VARIABLE: str(folder.resolve())})
+
+
+def markdown(told: dict[str, Any]) -> str:
+    """The comparison as text, for a README."""
+    head, cells = summary.table_of_stages(told)
+    lines = [head, ["---", *("--:" for _ in head[1:])], *cells]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{summary.where(told)}\n\n{body}\n"
+
+
+def write(folder: Path, source: Path) -> str:
+    """Everything that is made of `bench.json`."""
+    told = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    drawing.save(told, folder)
+    (folder / "bench.md").write_text(markdown(told), encoding="utf-8")
+    return render(source, folder)

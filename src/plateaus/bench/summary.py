@@ -1,0 +1,98 @@
+"""What was measured, as numbers, sentences and tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+WAYS = ("usual", "ours")
+QUANTITIES = ("seconds", "cpu_seconds", "memory", "disk")
+
+
+class Row(NamedTuple):
+    """One stage, or all; the medians over the repeats, the usual way and ours.
+
+    Attributes:
+        stage: Its name.
+        seconds: Wall time, both ways.
+        cpu_seconds: Processor time.
+        memory: Peak of the process, bytes; of all stages, the largest.
+        disk: Bytes written.
+        limit: Seconds that its matrix products take at the machine's speed; NaN where that is not known.
+    """
+
+    stage: str
+    seconds: tuple[float, float]
+    cpu_seconds: tuple[float, float]
+    memory: tuple[float, float]
+    disk: tuple[float, float]
+    limit: float
+
+
+def rows(told: Mapping[str, Any]) -> list[Row]:
+    """A row per stage and one for all of them."""
+    found = []
+    for stage, measured in told["stages"].items():
+        medians = {
+            name: tuple(statistics.median(one[name] for one in measured[way]) for way in WAYS) for name in QUANTITIES
+        }
+        found.append(Row(stage, **medians, limit=told["flop"][stage] / told["gflops"] / 1e9))
+    return [*found, total(found)]
+
+
+def total(of: list[Row]) -> Row:
+    """All stages one after the other."""
+
+    def over(name: str, how: Any) -> tuple[float, float]:
+        usual, ours = zip(*(getattr(row, name) for row in of), strict=True)
+        return how(usual), how(ours)
+
+    return Row(
+        "all stages",
+        over("seconds", sum),
+        over("cpu_seconds", sum),
+        over("memory", max),
+        over("disk", sum),
+        sum(row.limit for row in of),
+    )
+
+
+def ratio(both: tuple[float, float]) -> float:
+    """The usual way over ours."""
+    return both[0] / both[1]
+
+
+def seconds(value: float) -> str:
+    """Seconds with three digits where they are few."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table_of_stages(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the comparison."""
+    head = ["Stage", "Usual s", "Ours s", "Ratio", "CPU ratio", "Memory GB", "Ratio", "Disk MB", "Ratio", "Limit s"]
+    cells = []
+    for row in rows(told):
+        cells.append(
+            [
+                row.stage,
+                *map(seconds, row.seconds),
+                f"{ratio(row.seconds):.1f}",
+                f"{ratio(row.cpu_seconds):.1f}",
+                " → ".join(f"{value / 1e9:.2f}" for value in row.memory),
+                f"{ratio(row.memory):.2f}",
+                " → ".join(f"{value / 1e6:.1f}" for value in row.disk),
+                f"{ratio(row.disk):.0f}",
+                seconds(row.limit),
+            ]
+        )
+    return head, cells
+
+
+def where(told: Mapping[str, Any]) -> str:
+    """The machine and the work, in a sentence."""
+    pairs = len(told["pairs"])
+    return (
+        f"{told['machine']}, {told['threads']} threads, torch {told['torch']}: {told['model']}, {pairs} pairs, "
+        f"{told['steps']} steps, medians of {told['repeats']}"
+    )

@@ -1,0 +1,210 @@
+"""The sweep alone, in one process: its share of the machine's matrix speed, and how its time grows.
+
+    python -m plateaus.bench.sweeps --model-folder FOLDER --threads N
+
+prints JSON. Everything is timed without loading a model, and measured against `plateaus.plan.flops`, which counts the
+matrix products that the recorded rows need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from plateaus.plan import flops, speed
+from plateaus.plan.shapes import Shape, shape_from
+from plateaus.quiet import go_offline
+from plateaus.sweep import Group, sweep
+from plateaus.transformer import Transformer
+
+MEMORY_GB = 1.0
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+WIDTHS = (128, 256, 512, 768, 1024, 1280)
+"""Of the random models of growing size: GPT-2's blocks, 64 wide heads."""
+BLOCKS = 4
+LARGE = {"n_embd": 1280, "n_head": 20, "n_layer": 6}
+"""GPT-2 Large's blocks, six of its 36: the share of the speed is a matter of a block's shape."""
+
+
+class Subject(NamedTuple):
+    """A loaded model and its sizes."""
+
+    model: Transformer
+    shape: Shape
+
+
+class Curve(NamedTuple):
+    """How the time of sweeps grows.
+
+    Attributes:
+        unit: What is counted along x.
+        x: How much of it.
+        seconds: Median time at each.
+        limit: Seconds that the operations take at the machine's matrix speed.
+        exponent: Slope of log seconds over log x.
+        limit_exponent: The same of the limit.
+    """
+
+    unit: str
+    x: list[int]
+    seconds: list[float]
+    limit: list[float]
+    exponent: float
+    limit_exponent: float
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """Slope of the least-squares line through log y over log x."""
+    return statistics.linear_regression([math.log(value) for value in x], [math.log(value) for value in y]).slope
+
+
+def groups(subject: Subject, layers: Sequence[int], steps: int) -> list[Group]:
+    """Made-up paths: what is patched in does not change the work."""
+    torch.manual_seed(0)
+    return [Group(layer, torch.randn(steps, subject.model.d_model)) for layer in layers]
+
+
+def timed(call: Callable[[], object], repeats: int = 3) -> float:
+    """Median seconds of a call."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def swept(subject: Subject, prefix_length: int, chosen: list[Group], repeats: int = 3) -> float:
+    """Median seconds of one sweep of these groups over a prefix that is there."""
+    prefix = subject.model.prefix([1] * prefix_length)
+
+    def once() -> None:
+        for _ in sweep(subject.model, prefix, chosen, memory_gb=MEMORY_GB):
+            pass
+
+    once()
+    return timed(once, repeats)
+
+
+def needed(subject: Subject, prefix_length: int, layers: Sequence[int], steps: int) -> float:
+    """Operations of its matrix products."""
+    rows = steps * sum(subject.shape.layers - 1 - layer for layer in layers)
+    return rows * flops.block_row(subject.shape, prefix_length)
+
+
+def share(subject: Subject, name: str, gflops: float, prefix_length: int = 3, steps: int = 50) -> dict[str, Any]:
+    """The whole sweep of one pair, every layer an interpolation layer: its speed over the machine's."""
+    layers = range(subject.shape.layers)
+    seconds = swept(subject, prefix_length, groups(subject, layers, steps), 5)
+    reached = needed(subject, prefix_length, layers, steps) / seconds / 1e9
+    return {"shape": name, "seconds": seconds, "gflops": reached, "share": reached / gflops}
+
+
+def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[str, Curve]:
+    """Time against pairs, interpolation layers, steps and prefix length on one model, and against the model's size."""
+    last = subject.shape.layers - 1
+
+    def curve(unit: str, x: Sequence[int], at: Callable[[int], tuple[float, float]]) -> Curve:
+        seconds, operations = zip(*map(at, x), strict=True)
+        limit = [value / gflops / 1e9 for value in operations]
+        return Curve(unit, list(x), list(seconds), limit, exponent(x, seconds), exponent(x, limit))
+
+    def pairs(count: int) -> tuple[float, float]:
+        chosen = groups(subject, [0], 10)
+
+        def once() -> None:
+            for _ in range(count):
+                for _ in sweep(subject.model, subject.model.prefix([1] * 3), chosen, memory_gb=MEMORY_GB):
+                    pass
+
+        once_prefix = flops.prefix_run(subject.shape, 3) - flops.logits_row(subject.shape)
+        return timed(once), count * (needed(subject, 3, [0], 10) + once_prefix)
+
+    def one(prefix: int, layers: Sequence[int], steps: int) -> tuple[float, float]:
+        return swept(subject, prefix, groups(subject, layers, steps)), needed(subject, prefix, layers, steps)
+
+    def size(parameters: int) -> tuple[float, float]:
+        of_size = next(one for one in sizes if block_parameters(one.shape) == parameters)
+        chosen = groups(of_size, [0], 200)
+        return swept(of_size, 3, chosen), needed(of_size, 3, [0], 200)
+
+    return {
+        "pairs": curve("pairs", [1, 2, 5, 10, 20, 50, 100, 200], pairs),
+        "layers": curve("interpolation layers", _counts(last), lambda n: one(3, _spread(n, last), 50)),
+        "steps": curve("steps", [2, 5, 10, 20, 50, 100, 200, 500], lambda n: one(3, [0], n)),
+        "prefix": curve("tokens of the prefix", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512], lambda n: one(n, [0], 50)),
+        "size": curve("weights of the blocks", [block_parameters(one.shape) for one in sizes], size),
+    }
+
+
+def _counts(last: int) -> list[int]:
+    return [count for count in (1, 2, 5, 10, 20, 50) if count <= last]
+
+
+def _spread(count: int, last: int) -> list[int]:
+    """So many interpolation layers, spread evenly over those that have a block after them."""
+    return [number * last // count for number in range(count)]
+
+
+def block_parameters(shape: Shape) -> int:
+    """Weights of all blocks."""
+    return shape.layers * (shape.attention_weights + shape.mlp_weights)
+
+
+@contextmanager
+def random_gpt2(tokenizer: Path, **sizes: int) -> Iterator[Subject]:
+    """A GPT-2 of these sizes with random weights, as long as the block lasts."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=512, n_positions=1024, bos_token_id=0, eos_token_id=0)
+    config.update(sizes)
+    with tempfile.TemporaryDirectory(prefix="plateaus-bench-") as temporary:
+        folder = Path(temporary)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+        for name in TOKENIZER:
+            if (tokenizer / name).is_file():
+                shutil.copyfile(tokenizer / name, folder / name)
+        yield subject(folder)
+
+
+def subject(folder: Path) -> Subject:
+    """A model folder, loaded."""
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return Subject(Transformer.load(folder), shape_from(told, 0, 0))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model-folder", type=Path, required=True)
+    parser.add_argument("--model", default="model")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    go_offline()
+    torch.set_num_threads(given.threads)
+    own = subject(given.model_folder)
+    sizes = []
+    for width in WIDTHS:
+        with random_gpt2(given.model_folder, n_embd=width, n_head=width // 64, n_layer=BLOCKS) as one:
+            sizes.append(one)
+    with random_gpt2(given.model_folder, **LARGE) as large:
+        gflops = speed.measure(given.threads, "cpu").gflops
+        shares = [share(own, given.model, gflops), share(large, "GPT-2 Large", gflops)]
+    curves = scaling(own, gflops, sizes)
+    told = {name: curve._asdict() for name, curve in curves.items()}
+    print(json.dumps({"gflops": gflops, "shares": shares, "scaling": told}))
+
+
+if __name__ == "__main__":
+    main()
