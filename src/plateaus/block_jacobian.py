@@ -55,6 +55,18 @@ AGREEMENT = 1e-3
 """Largest relative difference between the closed form and a derivative taken through the model, in float32."""
 
 
+class Trial(NamedTuple):
+    """Derivatives of attention taken through the model, to try a closed form on.
+
+    Attributes:
+        directions: (steps, d_model), one per row.
+        images: (steps, d_model), J_attn times each.
+    """
+
+    directions: Float[Tensor, "steps d_model"]
+    images: Float[Tensor, "steps d_model"]
+
+
 class Norms(NamedTuple):
     """Frobenius norms at every step of one layer, and the chain's matrices after it.
 
@@ -79,6 +91,7 @@ def exact_norms(
     mlp_input: Tensor,
     prefix: Prefix,
     chain: Matrices | None,
+    trial: Trial,
     *,
     memory_gb: float,
 ) -> Norms:
@@ -94,6 +107,7 @@ def exact_norms(
         mlp_input: (steps, d_model).
         prefix: The prefix.
         chain: The product of the blocks before, which is overwritten; None before the first.
+        trial: What the closed form of attention is tried on.
         memory_gb: Budget for the matrices.
     """
     affine = attention.read_affine(model, layer, prefix)
@@ -103,7 +117,8 @@ def exact_norms(
     product = rows.new_empty(len(rows), d, d) if chain is None else chain
     parts = []
     for some in torch.arange(len(rows)).tensor_split(-(-len(rows) // steps)):
-        of_attention = attention_jacobian(model, layer, rows[some], prefix, chunk, affine)
+        of_trial = Trial(*(values[some] for values in trial))
+        of_attention = attention_jacobian(model, layer, rows[some], prefix, chunk, affine, of_trial)
         block = compose(model, mlp, mlp_input[some], of_attention)
         product[some] = block if chain is None else block @ chain[some]
         parts.append([torch.linalg.matrix_norm(matrix) for matrix in (of_attention, block, product[some])])
@@ -112,7 +127,13 @@ def exact_norms(
 
 
 def attention_jacobian(
-    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int, affine: attention.Affine | None
+    model: Transformer,
+    layer: int,
+    rows: Tensor,
+    prefix: Prefix,
+    chunk: int,
+    affine: attention.Affine | None,
+    trial: Trial,
 ) -> Matrices:
     """J_attn at every row: in closed form where that is what this model does, by differentiation where it is not.
 
@@ -121,10 +142,9 @@ def attention_jacobian(
     """
     if affine is not None:
         matrices = attention.jacobian(affine, attention.read_heads(model, layer, rows, prefix), rows)
-        trial = random_signs(1, rows, layer)
-        expected = attention_push(model, layer, rows, prefix, trial, 1)[0]
-        found = (matrices @ trial[0, :, :, None]).squeeze(-1)
-        if torch.linalg.vector_norm(found - expected) <= AGREEMENT * torch.linalg.vector_norm(expected):
+        found = (matrices @ trial.directions[:, :, None]).squeeze(-1)
+        difference = torch.linalg.vector_norm(found - trial.images)
+        if difference <= AGREEMENT * torch.linalg.vector_norm(trial.images):
             return matrices
     return attention_jacobian_by_differentiation(model, layer, rows, prefix, chunk)
 

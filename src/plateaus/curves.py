@@ -20,7 +20,9 @@ Columns = dict[str, np.ndarray]
 """Column name to values, all of one length."""
 
 LOGIT_BLOCK = 64
-"""Steps whose logits are held at once: a vocabulary is large, and more rows at once are not faster."""
+"""Steps of one path whose logits are held and measured at once, since a vocabulary is large."""
+LOGIT_BYTES = 1e8
+"""Logits of several paths that are made in one product: of fewer rows it mostly waits for the weights."""
 
 
 def path_at(
@@ -31,14 +33,32 @@ def path_at(
     return geometry.interpolate(a, b, alphas, path=path, name=f"pair '{pair}', layer {layer}")
 
 
-def measure_logits(model: Transformer, rows: Tensor, norm_scale: Tensor | None = None) -> tuple[Measures, Tensor]:
-    """Measures of the logits along a path, a block of steps at a time, and the logits at its two ends.
+def measure_logits(
+    model: Transformer, paths: Float[Tensor, "paths steps d_model"], norm_scale: Tensor | None = None
+) -> Iterator[tuple[Measures, Float[Tensor, "2 d_vocab"]]]:
+    """Measures of the logits along each path, and the logits at its two ends.
 
     Args:
         model: The model.
-        rows: resid_post of the last layer along the path.
-        norm_scale: The final norm's scale at every row in place of its own.
+        paths: resid_post of the last layer along the paths.
+        norm_scale: (paths, steps, 1), the final norm's scale at every row in place of its own.
     """
+    steps = paths.shape[1]
+    if steps > LOGIT_BLOCK + 1:
+        for number, rows in enumerate(paths):
+            yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number])
+        return
+    together = max(1, int(LOGIT_BYTES / (4 * steps * model.d_vocab)))
+    for start in range(0, len(paths), together):
+        some = slice(start, start + together)
+        scale = None if norm_scale is None else norm_scale[some].flatten(0, 1)
+        # One path at a time is measured, so that the differences made of it stay in the processor's cache.
+        for logits in model.logits(paths[some].flatten(0, 1), scale).split(steps):
+            yield geometry.measure(logits), logits[[0, -1]]
+
+
+def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None) -> tuple[Measures, Tensor]:
+    """The same of one path, a block of steps at a time."""
 
     def logits(chosen: slice | list[int]) -> Tensor:
         return model.logits(rows[chosen], None if norm_scale is None else norm_scale[chosen])

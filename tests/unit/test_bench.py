@@ -19,6 +19,7 @@ from plateaus.bench.agreement import differences
 from plateaus.bench.processes import Taken
 from plateaus.bench.usual import chosen_steps
 from plateaus.errors import InputError
+from plateaus.stages import runner
 
 STEPS = 7
 
@@ -39,6 +40,7 @@ def run(request, tiny_folder, tmp_path, root, monkeypatch) -> ways.Run:
     }
     config = configuration.resolve(raw, configuration.load_schema(root / configuration.SCHEMA))
     monkeypatch.setattr(processes, "run", here)
+    monkeypatch.setattr(runner, "leave", lambda: None)
     return ways.Run(config, "tiny", tmp_path / "bench", 1, 3)
 
 

@@ -102,6 +102,12 @@ def test_blocks_and_chains_equal_autograd_through_the_plain_model(kind, tiny_fol
         np.testing.assert_allclose(column(rows, "chain", "gain", n)[-1, step], (chain @ v).norm(), rtol=1e-4)
 
 
+def trial(model, rows, prefix) -> block_jacobian.Trial:
+    """A derivative through the model along the path's own direction, as the stage has it."""
+    v = tangents(rows)
+    return block_jacobian.Trial(v, block_jacobian.attention_push(model, 2, rows, prefix, v[None], 1)[0])
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "neox", "gemma2", "olmo"])
 def test_attention_equals_autograd(kind, tiny_folder):
     """The bridge's own attention, differentiated backwards one row at a time."""
@@ -109,7 +115,7 @@ def test_attention_equals_autograd(kind, tiny_folder):
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
     affine = attention.read_affine(model, 2, prefix)
-    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine)
+    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine, trial(model, rows, prefix))
     differentiated = block_jacobian.attention_jacobian_by_differentiation(model, 2, rows, prefix, chunk=7)
     for step, row in enumerate(rows):
         expected = torch.autograd.functional.jacobian(lambda x: model.attention(2, x[None], prefix)[0], row)
@@ -154,6 +160,7 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     rows = trace.resid_pre[1]
     heads = attention.read_heads(model, 2, rows, prefix)
     affine = in_float64(attention.read_affine(model, 2, prefix))
+    affine = affine._replace(out_values=attention.through_out(affine.out, affine.values))
     mlp = in_float64(mlp_of(model.bridge, 2))
     x = rows.double()
     read = affine.norm.normalise(x)[0]
@@ -170,9 +177,17 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     groups = at("queries").shape[1] // keys.shape[1]
     scores = affine.scale * (keys.repeat_interleave(groups, 1) @ at("queries")[..., None]).squeeze(-1)
     z = (scores.softmax(-1)[:, :, None] @ values.repeat_interleave(groups, 1)).flatten(1)
-    found = attention.jacobian(affine, attention.Heads(at("queries"), keys, values, z), x)
+    at_rows = attention.Heads(at("queries"), keys, values, z)
     expected = torch.stack([torch.autograd.functional.jacobian(run, row) for row in x])
+    # Both orders of its products: over tokens, as here, and over the widths of the heads, as with long prefixes.
+    assert keys.shape[2] < at("queries").shape[2]
+    found = attention.jacobian(affine, at_rows, x)
     assert (found - expected).norm() / expected.norm() < 1e-10
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "_through_tokens", attention._through_heads)
+        over_heads = attention.jacobian(affine, at_rows, x)
+    assert not torch.equal(over_heads, found)
+    assert (over_heads - expected).norm() / expected.norm() < 1e-10
     block = block_jacobian.compose(model, mlp, x + torch.stack([run(row) for row in x]), found)
 
     def run_block(row):
@@ -201,7 +216,8 @@ def test_the_closed_form_of_attention_is_what_is_used(kind, tiny_folder, monkeyp
 
     monkeypatch.setattr(block_jacobian, "attention_jacobian_by_differentiation", refuse)
     affine = attention.read_affine(model, 2, prefix)
-    block_jacobian.attention_jacobian(model, 2, trace.resid_pre[1], prefix, 7, affine)
+    rows = trace.resid_pre[1]
+    block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine, trial(model, rows, prefix))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

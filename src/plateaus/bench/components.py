@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -53,29 +53,36 @@ def mlp_of(model: Transformer, layer: int) -> Function:
     return lambda x: mlp(x[None])[0]
 
 
-def block_of(model: Transformer, layer: int, before: Tensor, call: Call) -> Function:
-    """A block on the whole sequence.
+def blocks_of(model: Transformer, calls: Mapping[int, Call], before: Tensor) -> Function:
+    """Blocks one after the other on the whole sequence.
 
     Args:
         model: The model.
-        layer: Which block.
-        before: (tokens, d_model), what it reads; the last row is replaced by the function's argument.
-        call: Its other arguments.
+        calls: Which blocks, and the other arguments of each.
+        before: (tokens, d_model), what the first one reads; the last row is replaced by the function's argument.
     """
-    block = model.bridge.blocks[layer]
-    return lambda x: _last(block(_with_last(before, x), *call.args, **call.kwargs))
+
+    def function(x: Tensor) -> Tensor:
+        stream = _with_last(before, x)
+        for layer, call in calls.items():
+            output = model.bridge.blocks[layer](stream, *call.args, **call.kwargs)
+            stream = output[0] if isinstance(output, tuple) else output
+        return stream[0, -1]
+
+    return function
 
 
 def attention_of(model: Transformer, layer: int, before: Tensor, call: Call) -> Function:
-    """Attention with its norm on the whole sequence; arguments as of `block_of`."""
+    """Attention with its norm on the whole sequence; arguments as of `blocks_of`."""
     block = model.bridge.blocks[layer]
-    return lambda x: _last(block.attn(hidden_states=block.ln1(_with_last(before, x)), **call.kwargs))
+
+    def function(x: Tensor) -> Tensor:
+        output = block.attn(hidden_states=block.ln1(_with_last(before, x)), **call.kwargs)
+        hidden: Tensor = output[0] if isinstance(output, tuple) else output
+        return hidden[0, -1]
+
+    return function
 
 
 def _with_last(before: Tensor, x: Tensor) -> Tensor:
     return torch.cat([before[:-1], x[None]])[None]
-
-
-def _last(output: Any) -> Tensor:
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden[0, -1]

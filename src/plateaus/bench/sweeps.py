@@ -129,7 +129,7 @@ def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[s
                     pass
 
         once_prefix = flops.prefix_run(subject.shape, 3) - flops.logits_row(subject.shape)
-        return timed(once), count * (needed(subject, 3, [0], 10) + once_prefix)
+        return timed(once, 3 if count <= 10 else 1), count * (needed(subject, 3, [0], 10) + once_prefix)
 
     def one(prefix: int, layers: Sequence[int], steps: int) -> tuple[float, float]:
         return swept(subject, prefix, groups(subject, layers, steps)), needed(subject, prefix, layers, steps)

@@ -4,7 +4,8 @@ It follows the post's released code (https://github.com/MShinkle/activation_plat
 TransformerLens' names record every component of every token, each run's activations go to a file by `torch.save`, and
 Jacobians are made whole by `torch.func.jacrev`, one step at a time in blocks of 128 rows. What that code computes
 twice, or leaves in memory, is not imitated, and it is spared what it does not have: directional gains, the norm's
-Jacobian and that of the MLP without its norm. So what it takes here is a lower bound of what it takes.
+Jacobian, that of the MLP without its norm, and the product of the blocks' Jacobians before the last layer. So what it
+takes here is a lower bound of what it takes.
 
     python -m plateaus.bench.usual STAGE --model-folder FOLDER --work FOLDER --pairs JSON ...
 
@@ -135,25 +136,27 @@ class Usual:
                     file.unlink()
 
     def jacobian(self, steps: Sequence[int]) -> None:
-        """Whole Jacobians of MLP, attention and block of every layer after the first, and the blocks' product."""
+        """Whole Jacobians of MLP, attention and block of every layer after the first, and of all blocks together."""
         for pair in self.pairs:
             recorded = self.load(f"{pair.pair.id}-{self.kept}")
             found: Recorded = {}
-            product: dict[int, Tensor] = {}
-            for layer in range(self.kept + 1, self.model.n_layers):
-                call = components.call_of(self.model, pair, layer)
+            layers = range(self.kept + 1, self.model.n_layers)
+            calls = {layer: components.call_of(self.model, pair, layer) for layer in layers}
+            for layer in layers:
                 for step in steps:
                     before = recorded[f"blocks.{layer - 1}.hook_resid_post"][step]
                     middle = by_token(recorded[f"blocks.{layer}.hook_resid_mid"], self.steps)[step, -1]
-                    matrices = {
-                        "mlp": components.whole(components.mlp_of(self.model, layer), middle),
-                        "attn": components.whole(components.attention_of(self.model, layer, before, call), before[-1]),
-                        "block": components.whole(components.block_of(self.model, layer, before, call), before[-1]),
+                    functions = {
+                        "mlp": (components.mlp_of(self.model, layer), middle),
+                        "attn": (components.attention_of(self.model, layer, before, calls[layer]), before[-1]),
+                        "block": (components.blocks_of(self.model, {layer: calls[layer]}, before), before[-1]),
                     }
-                    product[step] = matrices["block"] @ product[step] if step in product else matrices["block"]
-                    matrices["chain"] = product[step]
-                    for component, matrix in matrices.items():
-                        found[f"{layer}-{step}-{component}"] = matrix.norm()
+                    for component, (function, at) in functions.items():
+                        found[f"{layer}-{step}-{component}"] = components.whole(function, at).norm()
+            for step in steps:
+                before = recorded[f"blocks.{self.kept}.hook_resid_post"][step]
+                chain = components.whole(components.blocks_of(self.model, calls, before), before[-1])
+                found[f"{layers[-1]}-{step}-chain"] = chain.norm()
             self.save(f"{pair.pair.id}-jacobian", found)
 
     def spline(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from plateaus.plan.shapes import Shape
 
-LOGIT_BLOCK = 64
+LOGIT_BLOCK, LOGIT_BYTES = 64, 1e8
 """As in `plateaus.curves`, which loads torch."""
 GRAM_BLOCKS = 8
 """As `BLOCKS` in `plateaus.mlp`, which loads torch."""
@@ -55,7 +55,9 @@ def sweep(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float
 
 
 def path_logits(shape: Shape, steps: int) -> float:
-    """The logits along one path, its two ends once more, and their measures."""
+    """The logits along one path, the two ends of a long one once more, and their measures."""
+    if steps <= LOGIT_BLOCK + 1:
+        return steps * (logits_row(shape) + 2.0 * shape.vocabulary)
     blocks = -(-steps // LOGIT_BLOCK)
     rows = steps + (blocks - 1) + 2  # every block reads one step of the next
     return rows * logits_row(shape) + (steps + blocks - 1) * 2.0 * shape.vocabulary
@@ -120,8 +122,14 @@ def _attention_matrix(shape: Shape, prefix: int, steps: int, memory_gb: float) -
     if not shape.closed:
         return _attention_push(shape, prefix, steps, d, direction_chunk(shape, prefix, memory_gb))
     read = (d + 1 + steps) * 2.0 * d * shape.d_head * (shape.heads + 2 * shape.kv_heads)
-    through = 2 * 2.0 * steps * inner * shape.d_head * d + 2.0 * steps * inner * shape.d_head * (prefix + 1)
-    return read + through + 2.0 * steps * d * d * inner + 4.0 * steps * d**2 + _attention_push(shape, prefix, steps, 1)
+    values = 2.0 * d * d * inner + 2.0 * steps * shape.heads * d * d
+    own = 2.0 * steps * inner * d
+    if prefix + 1 < shape.d_head:
+        rank = shape.heads * (prefix + 1)
+        scores = 2 * 2.0 * steps * rank * shape.d_head * d + 2.0 * steps * rank * d * d
+    else:
+        scores = 2.0 * steps * inner * shape.d_head * (prefix + 1 + d) + 2.0 * steps * d * d * inner
+    return read + values + own + scores + 4.0 * steps * d**2
 
 
 def matrix_steps(shape: Shape, memory_gb: float) -> int:

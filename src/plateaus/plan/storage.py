@@ -212,8 +212,9 @@ def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> flo
 
 
 def _logits(shape: Shape, settings: Settings) -> float:
-    """A block of logits with the differences that its measures make of it."""
-    return calibration.LOGITS_COPIES * 4.0 * min(settings.steps, flops.LOGIT_BLOCK + 1) * shape.vocabulary
+    """The logits of some paths, and the differences that its measures make of one of them."""
+    one = 4.0 * min(settings.steps, flops.LOGIT_BLOCK + 1) * shape.vocabulary
+    return max(one, flops.LOGIT_BYTES) + calibration.LOGITS_COPIES * one
 
 
 def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: int) -> float:

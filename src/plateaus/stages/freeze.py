@@ -67,13 +67,22 @@ def freeze_pair(
                 _columns(group, curve_columns(one, alphas, group.interp_layer, "resid_post", recording.layer))
             )
     assert recording is not None
-    for group, rows in zip(recording.groups, recording.resid_post, strict=True):
-        scale = None
-        if group.condition == "norm_mean":
-            scale = model.final_norm_scale(rows).mean(0, keepdim=True).expand(steps, 1)
-        measured, _ = measure_logits(model, rows, scale)
-        curves.append(_columns(group, curve_columns(measured, alphas, group.interp_layer, "logits", model.n_layers)))
+    for held in (False, True):
+        chosen = [number for number, group in enumerate(recording.groups) if (group.condition == "norm_mean") is held]
+        if chosen:
+            paths = recording.resid_post[chosen]
+            of_logits = measure_logits(model, paths, _mean_scale(model, paths) if held else None)
+            for number, (measured, _) in zip(chosen, of_logits, strict=True):
+                group = recording.groups[number]
+                columns = curve_columns(measured, alphas, group.interp_layer, "logits", model.n_layers)
+                curves.append(_columns(group, columns))
     return stack(curves)
+
+
+def _mean_scale(model: Transformer, paths: Float[Tensor, "paths steps d_model"]) -> Float[Tensor, "paths steps 1"]:
+    """The final norm's scale at every row, at its mean over the path."""
+    scale = model.final_norm_scale(paths.flatten(0, 1)).view(*paths.shape[:2], 1)
+    return scale.mean(1, keepdim=True).expand_as(scale)
 
 
 def _columns(group: Group, columns: Columns) -> Columns:

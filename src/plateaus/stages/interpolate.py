@@ -85,10 +85,10 @@ def interpolate_pair(
     unpatched = model.logits(residuals[:, -1].to(model.device))
     checks: list[Columns] = []
     tokens: Columns = {}
-    for group, rows in zip(recording.groups, recording.resid_post, strict=True):
+    of_logits = measure_logits(model, recording.resid_post)
+    for group, rows, (measures, ends) in zip(recording.groups, recording.resid_post, of_logits, strict=True):
         layer = group.interp_layer
-        measured, ends = measure_logits(model, rows)
-        curves.append(curve_columns(measured, alphas, layer, "logits", model.n_layers))
+        curves.append(curve_columns(measures, alphas, layer, "logits", model.n_layers))
         error = (ends - unpatched).abs().amax(-1).cpu().numpy()
         checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": error})
         if layer == trace_layer:

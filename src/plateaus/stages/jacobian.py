@@ -143,8 +143,9 @@ def _of_block(
     pushed = push_block(torch.stack([v, state.direction]))
     attn_gain, (block_gain, direction) = pushed.attn[0], pushed.block
     if exact:
+        trial = block_jacobian.Trial(v, pushed.attn[0])
         found = block_jacobian.exact_norms(
-            model, layer, mlp, before, read, state.prefix, state.chain, memory_gb=memory_gb / 4
+            model, layer, mlp, before, read, state.prefix, state.chain, trial, memory_gb=memory_gb / 4
         )
         chain = found.product
         norms = {
