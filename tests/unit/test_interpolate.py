@@ -101,6 +101,26 @@ def test_logits_in_blocks_equal_logits_at_once(tiny_folder, monkeypatch):
         np.testing.assert_allclose(curve(whole, 1, "logits", 5)[name], curve(cut, 1, "logits", 5)[name], atol=1e-5)
 
 
+def test_logits_of_paths_together_equal_those_of_each(tiny_folder, monkeypatch):
+    from plateaus import curves
+
+    calls: list[int] = []
+    logits = Transformer.logits
+    monkeypatch.setattr(
+        Transformer, "logits", lambda self, rows, *more: calls.append(len(rows)) or logits(self, rows, *more)
+    )
+    together = sweep_of(tiny_folder("gpt2"), None)[0]
+    assert max(calls) == 5 * STEPS  # all five interpolation layers' paths in one product
+    monkeypatch.setattr(curves, "LOGIT_BYTES", 1.0)
+    calls.clear()
+    alone = sweep_of(tiny_folder("gpt2"), None)[0]
+    assert max(calls) == STEPS
+    for layer in range(5):
+        for name in ("distance", "step_size", "projection", "detour"):
+            found, expected = (curve(one, layer, "logits", 5)[name] for one in (together, alone))
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_an_empty_context_has_no_prefix_and_still_equals_the_slow_route(tiny_folder):
     folder = tiny_folder("llama")
     result, model = sweep_of(folder, [0], pair=Pair("x", "", "big", "in", ""))

@@ -86,6 +86,10 @@ def more_than_the_disk_holds(project: Project) -> None:
     (project.folder / "pairs.tsv").write_text(PAIRS + rows, encoding="utf-8")
 
 
+def more_than_the_memory_holds(project: Project) -> None:
+    project.configure({**CONFIG, "run": "fresh", "compute": {**CONFIG.get("compute", {}), "memory_gb": 0.1}})
+
+
 def fetched_model_damaged(project: Project) -> None:
     (path,) = (project.folder / "resources" / "models").glob("tiny-????????/model.safetensors")
     path.unlink()
@@ -97,6 +101,7 @@ def another_manifest(project: Project) -> None:
 
 CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown key": (edit("interpolate", "step", value=5), ("interpolate.step", "did you mean steps")),
+    "little memory": (more_than_the_memory_holds, ("needs about 0.", "more than the 0.1 GB of compute.memory_gb (0.1)")),
     "unknown section": (edit("plots", value={}), ("unknown key plots", "known here")),
     "wrong type": (edit("interpolate", "steps", value="7"), ("interpolate.steps", "integer", "quotes")),
     "one step": (edit("interpolate", "steps", value=1), ("interpolate.steps is 1", "at least 3")),

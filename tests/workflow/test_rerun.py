@@ -71,7 +71,7 @@ EDITS: dict[str, Any] = {
     "report.renderer": "builtin",
     "compute.device": "cpu",
     "compute.threads": 2,
-    "compute.memory_gb": 0.5,
+    "compute.memory_gb": 30,
 }
 """Key to a value that the test project does not have; None where the test below edits more than one key."""
 

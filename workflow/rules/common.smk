@@ -12,6 +12,7 @@ from plateaus import (
     code_inputs,
     config as configuration,
     job_environment,
+    memory,
     precheck,
     prompts,
     runlock,
@@ -69,6 +70,28 @@ def table(table, model="{model}", shard="{shard}"):
     return table_path(RESULTS, model, table, shard)
 
 
+def memory_of(stage):
+    """What the jobs of a stage ask the scheduler for, in MB, by the plan's figures."""
+    return lambda wildcards: ROOM.megabytes(stage, getattr(wildcards, "model", "all"))
+
+
+def pending():
+    """Stages and models of which a result is missing."""
+    found = {
+        ("fetch", model)
+        for model in CONFIG["models"]
+        if not (model_folder(model) / "card.json").is_file()
+    }
+    for stage in ("extract", *BETWEEN):
+        for model in CONFIG["models"]:
+            files = [
+                table(one, model, shard) for one in tables_of(stage) for shard in SHARDS
+            ]
+            if not all(file.is_file() for file in files):
+                found.add((stage, model))
+    return found
+
+
 THREADS = thread_count.of_job(CONFIG, workflow.cores)
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
@@ -119,7 +142,7 @@ def call(wildcards, threads, **extra):
     arguments = {"root": RESULTS, "threads": threads}
     arguments |= {
         "device": CONFIG["compute"]["device"],
-        "memory-gb": CONFIG["compute"]["memory_gb"],
+        "memory-gb": ROOM.block_gb,
     }
     if hasattr(wildcards, "model"):
         arguments |= {
@@ -155,6 +178,22 @@ def made_from():
                     found[path] = made or slices.stage_slice(CONFIG, stage, model)
     return found
 
+
+# Whether the jobs share this machine; elsewhere each asks for what it needs.
+LOCAL = workflow.is_main_process and workflow.nodes is None
+try:
+    ROOM = memory.room_of(
+        CONFIG,
+        PAIRS,
+        MODELS_FOLDER,
+        budget=memory.budget_of(CONFIG["compute"]["memory_gb"]) if LOCAL else None,
+    )
+    if LOCAL:
+        memory.check(ROOM, pending(), CONFIG["compute"]["memory_gb"])
+except InputError as error:
+    sys.exit(f"error: {error}")
+if LOCAL and "mem_mb" not in workflow.global_resources:
+    workflow.register_resource("mem_mb", ROOM.megabytes_together())
 
 if workflow.is_main_process:
     try:

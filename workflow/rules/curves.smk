@@ -13,7 +13,7 @@ rule extract:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("extract"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.extract_slice(CONFIG, wildcards.model, SHARDS[wildcards.shard])
@@ -42,7 +42,7 @@ rule interpolate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("interpolate"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "interpolate", wildcards.model)

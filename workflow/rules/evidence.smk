@@ -13,7 +13,7 @@ rule sharpness:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of("sharpness"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "sharpness", wildcards.model)
@@ -37,7 +37,7 @@ rule claims:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("claims"),
     params:
         slice=canonical_json(slices.claims_slice(CONFIG, SHARDS)),
         call=lambda wildcards, threads: call(wildcards, threads),

@@ -14,7 +14,7 @@ rule freeze:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("freeze"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "freeze", wildcards.model)
@@ -39,7 +39,7 @@ rule jacobian:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("jacobian"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "jacobian", wildcards.model)
@@ -63,7 +63,7 @@ rule spline:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("spline"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "spline", wildcards.model)

@@ -13,7 +13,7 @@ rule fetch:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of("fetch"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.fetch_slice(CONFIG, wildcards.model)

@@ -15,7 +15,7 @@ rule figures:
         "../../environment.yml"
     threads: 4
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of("figures"),
     params:
         slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
         call=lambda wildcards, threads: call(
@@ -34,7 +34,7 @@ rule report:
         source=sorted(
             path
             for path in Path("report").rglob("*")
-            if path.is_file() and path.name[0] != "."
+            if path.is_file() and path.name[0] != "." and path.name != "bench.qmd"
         ),
         code=code("report"),
     output:
@@ -45,7 +45,7 @@ rule report:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory_of("report"),
     params:
         slice=canonical_json(slices.report_slice(CONFIG, PAIRS, SHARDS)),
         call=lambda wildcards, threads: call(

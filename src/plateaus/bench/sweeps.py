@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from plateaus.memory import BLOCKS_GB
 from plateaus.plan import flops, speed
 from plateaus.plan.shapes import Shape, shape_from
 from plateaus.quiet import go_offline
 from plateaus.sweep import Group, sweep
 from plateaus.transformer import Transformer
 
-MEMORY_GB = 1.0
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WIDTHS = (128, 256, 512, 768, 1024, 1280)
 """Of the random models of growing size: GPT-2's blocks, 64 wide heads."""
@@ -90,7 +90,7 @@ def swept(subject: Subject, prefix_length: int, chosen: list[Group], repeats: in
     prefix = subject.model.prefix([1] * prefix_length)
 
     def once() -> None:
-        for _ in sweep(subject.model, prefix, chosen, memory_gb=MEMORY_GB):
+        for _ in sweep(subject.model, prefix, chosen, memory_gb=BLOCKS_GB[0]):
             pass
 
     once()
@@ -125,7 +125,7 @@ def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[s
 
         def once() -> None:
             for _ in range(count):
-                for _ in sweep(subject.model, subject.model.prefix([1] * 3), chosen, memory_gb=MEMORY_GB):
+                for _ in sweep(subject.model, subject.model.prefix([1] * 3), chosen, memory_gb=BLOCKS_GB[0]):
                     pass
 
         once_prefix = flops.prefix_run(subject.shape, 3) - flops.logits_row(subject.shape)

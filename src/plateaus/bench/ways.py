@@ -12,6 +12,7 @@ from plateaus.bench import processes
 from plateaus.canonical import canonical_json
 from plateaus.config import Config, model_key
 from plateaus.errors import InputError
+from plateaus.memory import BLOCKS_GB
 from plateaus.plan.shapes import shape_of
 from plateaus.plan.storage import Settings
 from plateaus.prompts import Pair, split
@@ -153,7 +154,7 @@ def _command(run: Run, stage: str, made: Any, more: dict[str, str]) -> list[str]
         "--root": str(run.ours),
         "--threads": str(run.threads),
         "--device": compute["device"],
-        "--memory-gb": str(compute["memory_gb"]),
+        "--memory-gb": str(BLOCKS_GB[0]),
         "--model": run.model,
         "--model-folder": str(run.model_folder),
         **more,

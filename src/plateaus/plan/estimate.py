@@ -67,7 +67,15 @@ class _Cost(NamedTuple):
     disk: float
 
 
-def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: float | None, slots: int = 1) -> Plan:
+def make(
+    config: Config,
+    pairs: Sequence[Pair],
+    models_folder: Path,
+    *,
+    gflops: float | None,
+    slots: int = 1,
+    block_gb: float = 1.0,
+) -> Plan:
     """Plan a run.
 
     Args:
@@ -76,6 +84,7 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
         models_folder: Where fetched models lie.
         gflops: Measured speed of one job; without one there are no minutes.
         slots: Jobs that run side by side.
+        block_gb: Size of the blocks that the stages work on.
     """
     shards = split(pairs, config["prompts"]["shards"])
     lines: list[Line] = []
@@ -86,7 +95,7 @@ def make(config: Config, pairs: Sequence[Pair], models_folder: Path, *, gflops: 
         if shape is None:
             unknown.append(model)
             continue
-        settings = Settings.of(config, model, shape)
+        settings = Settings.of(config, model, shape, block_gb)
         sizes = pair_sizes(config, model, pairs, settings, models_folder)
         fetch = _fetch(entry["source"], shape)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}

@@ -56,7 +56,7 @@ class Settings(NamedTuple):
     centre: bool
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], model: str, shape: Shape) -> Settings:
+    def of(cls, config: Mapping[str, Any], model: str, shape: Shape, block_gb: float = 1.0) -> Settings:
         """Read them from a resolved config; layers that the model does not have are left to the stages to refuse."""
         interpolate, jacobian = config["interpolate"], config["jacobian"]
         return cls(
@@ -70,7 +70,7 @@ class Settings(NamedTuple):
             exact_up_to=jacobian["exact_up_to"],
             probes=jacobian["probes"],
             top_neurons=config["spline"]["top_neurons"],
-            memory_gb=config["compute"]["memory_gb"],
+            memory_gb=block_gb,
             centre=bool(config["models"][model].get("centre", False)),
         )
 
