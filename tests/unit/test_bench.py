@@ -61,7 +61,7 @@ def here(arguments: list[str], log: Path, *, plain: bool = False) -> Taken:
 def test_the_usual_way_says_what_ours_says(run):
     ways.fetch(run)
     ways.clear(run)
-    measured = {stage: (ways.usual(run, stage), ways.ours(run, stage)) for stage in ways.STAGES}
+    measured = {stage: (ways.usual(run, stage), ways.ours(run, stage)) for stage in summary.STAGES}
     found = differences(run)
     assert found["relative distance"] < 1e-4
     assert found["relative distance, frozen"] < 1e-4
@@ -82,7 +82,7 @@ def test_the_usual_way_says_what_ours_says(run):
 def test_a_wrong_number_is_seen(run):
     ways.fetch(run)
     ways.clear(run)
-    for stage in ways.STAGES:
+    for stage in summary.STAGES:
         ways.usual(run, stage)
         ways.ours(run, stage)
     import torch
@@ -150,9 +150,10 @@ def test_medians_ratios_and_the_limit():
     assert every.memory == (3e9, 4e9)
     assert every.disk == (1.001e9, 2e6)
     assert summary.ratio(every.seconds) == 20
-    head, cells = summary.table_of_stages(TOLD)
-    assert {len(line) for line in cells} == {len(head)}
-    assert cells[-1][:4] == ["all stages", "200", "10.0", "20.0"]
+    for head, cells in (summary.table_of_time(TOLD), summary.table_of_room(TOLD)):
+        assert {len(line) for line in cells} == {len(head)}
+    assert cells[-1] == ["all stages", "3.00", "4.00", "1,001.0", "2.0"]
+    assert summary.table_of_time(TOLD)[1][-1] == ["all stages", "200", "10.0", "20.0", "20.0", "5.00"]
 
 
 def test_the_page(tmp_path, root):
@@ -161,11 +162,11 @@ def test_the_page(tmp_path, root):
     page.write(tmp_path, root / "report")
     html = (tmp_path / "index.html").read_text()
     assert "20 times less time" in html
-    assert "0.75 times less memory" in html
+    assert "4.00 GB against 3.00 GB" in html
     assert "one step in 10" in html
     assert html.count("<svg") + html.count("data:image/svg") >= 2
     assert "3.0e-06" in html
-    assert "| all stages | 200 | 10.0 | 20.0 |" in (tmp_path / "bench.md").read_text()
+    assert "| all stages | 200 | 10.0 | 20.0 | 20.0 | 5.00 |" in (tmp_path / "bench.md").read_text()
     for name in ("stages", "scaling"):
         assert (tmp_path / f"{name}.svg").is_file()
         assert (tmp_path / f"{name}.png").is_file()

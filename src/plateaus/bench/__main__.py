@@ -12,7 +12,8 @@ from typing import Any
 from plateaus import job_environment
 from plateaus import threads as thread_count
 from plateaus.bench import processes, ways
-from plateaus.bench.ways import STAGES, Measured, Run
+from plateaus.bench.summary import STAGES
+from plateaus.bench.ways import Measured, Run
 from plateaus.canonical import canonical_json
 from plateaus.errors import InputError
 from plateaus.render.error import RenderError

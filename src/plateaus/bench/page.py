@@ -37,13 +37,22 @@ class Page:
         value = summary.ratio(getattr(self.all_stages, quantity))
         return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
+    @property
+    def memory(self) -> str:
+        """Peak of the largest process, ours against the usual way's."""
+        usual, ours = self.all_stages.memory
+        return f"{ours / 1e9:.2f} GB against {usual / 1e9:.2f} GB"
+
     def stages(self) -> None:
         """Print the comparison."""
         from plateaus.figures.page_tables import markdown_table
 
-        head, cells = summary.table_of_stages(self.told)
-        caption = f"Usual way and ours: {summary.where(self.told)}. {{#tbl-stages}}"
-        print(markdown_table(head, cells, caption, align="lrrrrrrrrr"))
+        head, cells = summary.table_of_time(self.told)
+        caption = f"Time, the usual way and ours: {summary.where(self.told)}. {{#tbl-time}}"
+        print(markdown_table(head, cells, caption, align="lrrrrr"))
+        head, cells = summary.table_of_room(self.told)
+        caption = "Peak memory of each stage's process, and bytes of all files that it wrote. {#tbl-room}"
+        print(markdown_table(head, cells, caption, align="lrrrr"))
 
     def shares(self) -> None:
         """Print how near the sweep comes to the machine's speed."""
@@ -88,10 +97,11 @@ def render(source: Path, folder: Path) -> str:
 
 def markdown(told: dict[str, Any]) -> str:
     """The comparison as text, for a README."""
-    head, cells = summary.table_of_stages(told)
-    lines = [head, ["---", *("--:" for _ in head[1:])], *cells]
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{summary.where(told)}\n\n{body}\n"
+    parts = [summary.where(told)]
+    for head, cells in (summary.table_of_time(told), summary.table_of_room(told)):
+        lines = [head, ["---", *("--:" for _ in head[1:])], *cells]
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    return "\n\n".join(parts) + "\n"
 
 
 def write(folder: Path, source: Path) -> str:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline")
 WAYS = ("usual", "ours")
 QUANTITIES = ("seconds", "cpu_seconds", "memory", "disk")
 
@@ -33,7 +34,8 @@ class Row(NamedTuple):
 def rows(told: Mapping[str, Any]) -> list[Row]:
     """A row per stage and one for all of them."""
     found = []
-    for stage, measured in told["stages"].items():
+    for stage in filter(told["stages"].get, STAGES):
+        measured = told["stages"][stage]
         medians = {
             name: tuple(statistics.median(one[name] for one in measured[way]) for way in WAYS) for name in QUANTITIES
         }
@@ -68,24 +70,29 @@ def seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def table_of_stages(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the comparison."""
-    head = ["Stage", "Usual s", "Ours s", "Ratio", "CPU ratio", "Memory GB", "Ratio", "Disk MB", "Ratio", "Limit s"]
-    cells = []
-    for row in rows(told):
-        cells.append(
-            [
-                row.stage,
-                *map(seconds, row.seconds),
-                f"{ratio(row.seconds):.1f}",
-                f"{ratio(row.cpu_seconds):.1f}",
-                " → ".join(f"{value / 1e9:.2f}" for value in row.memory),
-                f"{ratio(row.memory):.2f}",
-                " → ".join(f"{value / 1e6:.1f}" for value in row.disk),
-                f"{ratio(row.disk):.0f}",
-                seconds(row.limit),
-            ]
-        )
+def table_of_time(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells: wall time and its ratio, that of processor time, and the limit."""
+    head = ["Stage", "Usual, s", "Ours, s", "Ratio", "CPU ratio", "Limit, s"]
+    cells = [
+        [
+            row.stage,
+            *map(seconds, row.seconds),
+            f"{ratio(row.seconds):.1f}",
+            f"{ratio(row.cpu_seconds):.1f}",
+            seconds(row.limit),
+        ]
+        for row in rows(told)
+    ]
+    return head, cells
+
+
+def table_of_room(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells: peak memory and disk."""
+    head = ["Stage", "Memory, usual, GB", "Ours, GB", "Disk, usual, MB", "Ours, MB"]
+    cells = [
+        [row.stage, *(f"{value / 1e9:.2f}" for value in row.memory), *(f"{value / 1e6:,.1f}" for value in row.disk)]
+        for row in rows(told)
+    ]
     return head, cells
 
 

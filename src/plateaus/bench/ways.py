@@ -17,7 +17,6 @@ from plateaus.plan.shapes import shape_of
 from plateaus.plan.storage import Settings
 from plateaus.prompts import Pair, split
 
-STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline")
 MODELS_FOLDER = Path("resources/models")
 
 
