@@ -78,6 +78,13 @@ def test_the_usual_way_says_what_ours_says(run):
     assert measured["jacobian"][0].seconds > measured["jacobian"][1].seconds
 
 
+@pytest.mark.parametrize("run", ["neox"], indirect=True)
+def test_a_parallel_model_is_refused(run):
+    ways.fetch(run)
+    with pytest.raises(InputError, match="model tiny: its attention and MLP read the same vector"):
+        ways.check(run)
+
+
 @pytest.mark.parametrize("run", ["gpt2"], indirect=True)
 def test_a_wrong_number_is_seen(run):
     ways.fetch(run)

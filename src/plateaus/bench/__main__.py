@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("config", nargs="?", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="threads of every process")
     parser.add_argument("--repeats", type=int, default=3, help="how often each stage is measured each way")
-    parser.add_argument("--share", type=int, default=10, help="make every so many-th of the usual way's Jacobians")
+    parser.add_argument("--share", type=int, default=20, help="make every so many-th of the usual way's Jacobians")
     parser.add_argument("--page", action="store_true", help="make the page of what was measured before, and no more")
     given = parser.parse_args(arguments)
     job_environment.prepare(Path(__file__).resolve().parents[2])
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 def collect(run: Run, repeats: int) -> dict[str, Any]:
     """Everything that is measured, heavy libraries last: a process's peak is counted from what its parent holds."""
     ways.fetch(run)
+    ways.check(run)
     stages = measure(run, repeats)
     say("the sweep alone, and how its time grows")
     command = ["--model-folder", str(run.model_folder), "--model", run.model, "--threads", str(run.threads)]
@@ -81,15 +82,16 @@ def render_page() -> str:
 
 
 def prepare(path: Path, cores: int, share: int) -> Run:
-    """The first model of a config and the pairs of its table, in one shard.
+    """The first model of a config and the pairs of its table, in one shard, on the CPU, where both ways can run.
 
     Raises:
-        InputError: the config cannot be read, or the device is a GPU.
+        InputError: the config cannot be read.
     """
     from plateaus.plan.__main__ import read_config
 
     config = read_config(path)
     config = {**config, "run": "bench", "prompts": {**config["prompts"], "suite": "", "shards": 1}}
+    config["compute"] = {**config["compute"], "device": "cpu"}
     model = next(iter(config["models"]))
     return Run(config, model, FOLDER, thread_count.of_job({**config, "models": {model: None}}, cores), share)
 

@@ -20,7 +20,7 @@ class Row(NamedTuple):
         cpu_seconds: Processor time.
         memory: Peak of the process, bytes; of all stages, the largest.
         disk: Bytes written.
-        limit: Seconds that its matrix products take at the machine's speed; NaN where that is not known.
+        limit: Seconds that its matrix products take at the machine's speed.
     """
 
     stage: str

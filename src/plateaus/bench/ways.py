@@ -104,6 +104,20 @@ def fetch(run: Run) -> None:
     processes.run(_command(run, "fetch", made, {"--extra": canonical_json(extra)}), run.log("fetch"))
 
 
+def check(run: Run) -> None:
+    """Check that the usual way knows this kind of model.
+
+    Raises:
+        InputError: it does not.
+    """
+    shape = shape_of(run.config, run.model, MODELS_FOLDER)
+    if shape is not None and shape.parallel:
+        raise InputError(
+            f"model {run.model}: its attention and MLP read the same vector, which the usual way of the bench does not "
+            "know: put another model first in the config"
+        )
+
+
 def clear(run: Run) -> None:
     """Leave nothing of an earlier measurement."""
     for folder in (run.ours, run.usual):
