@@ -37,7 +37,7 @@ ENTRIES = [
     entry("C1", "other", "contradicted", -0.9),
     entry("C4", "m", "not seen", 0.02, counter_examples=[]),
     entry("C4", "other", "not tested", None),
-    entry("C6", "m", "holds weakly", 0.04, expected=0),
+    entry("C6", "m", "holds weakly", 0.04, expected=0, measure="closeness of the largest step of the logits " * 3),
     entry("C6", "other", "not tested", None),
     entry("C9", "m", "not tested", None),
     entry("C9", "other", "not tested", None),
@@ -100,6 +100,17 @@ def test_a_section_shows_values_and_counter_examples(results):
     np.testing.assert_allclose(found.get_ydata(), rows["distance"])
     assert {table.name for table in drawing.tables} == {"claim_values", "interpolate"}
     assert "3 pooled pairs of `m` and 3 pooled pairs of `other`" in drawing.caption
+
+
+@pytest.mark.parametrize("name", ["C1", "C6"])
+def test_titles_stay_off_each_other_and_on_the_page(name, results):
+    figure = drawn(results, name).figure
+    figure.draw_without_rendering()
+    left, right = (ax.title if ax.get_title() else ax._left_title for ax in figure.axes)
+    boxes = [title.get_window_extent() for title in (left, right)]
+    assert boxes[0].x1 < boxes[1].x0
+    assert boxes[1].x1 <= figure.bbox.x1
+    assert max(box.y1 for box in boxes) <= figure.bbox.y1
 
 
 def test_a_relation_is_a_scatter_without_counter_examples(results):

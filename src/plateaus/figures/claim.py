@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,6 +16,8 @@ from plateaus.figures.judged import Judged
 from plateaus.results import Results
 
 MOST_BINS = 24
+TITLE_WIDTHS = (54, 27)
+"""Letters of a line that fit above the left panel, by the number of panels beside each other."""
 
 
 def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
@@ -24,7 +28,7 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
     values = judged.values(results.root, claim)
     against = next((one for one in tested if one.counter_examples), None)
     columns = 1 if against is None else 2
-    figure = Figure(figsize=(style.WIDTH, 2.5 + 0.2 * len(tested)), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH, 2.8 + 0.2 * len(tested)), layout="constrained")
     axes = list(figure.subplots(1, columns, squeeze=False)[0])
     relation = bool(values["x"].notna().any())
     for number, one in enumerate(tested):
@@ -34,7 +38,9 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
         axes[0].axvline(float(tested[0].entry["null"]), color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
         axes[0].set_yticks(range(len(tested)), [wording.shortened(one.model, 18) for one in tested])
         axes[0].set_ylim(len(tested) - 0.4, -0.6)
-    axes[0].set_title(wording.shortened(str(tested[0].entry["measure"]), 46 if columns == 2 else 90), loc="left")
+    width = TITLE_WIDTHS[columns - 1]
+    measure = wording.shortened(str(tested[0].entry["measure"]), 3 * width)
+    axes[0].set_title(textwrap.fill(measure, width), loc="left")
     if against is not None:
         _curves(axes[1], results, against, settings)
     drawn = (tables.CLAIM_VALUES, *((tables.INTERPOLATE,) if against is not None else ()))
@@ -86,7 +92,7 @@ def _curves(ax: Axes, results: Results, one: Judged, settings: Settings) -> None
             label=style.drawable(wording.shortened(panels.words(results, pair).name, 26)),
         )
     ax.set_xlabel("Interpolation alpha")
-    ax.set_title("Furthest against it: d of the logits", loc="left")
+    ax.set_title("Furthest against it:\nd of the logits", loc="left")
     ax.set_yticks(panels.DISTANCE_TICKS, ["0", "0.5", "1"])
     ax.legend(loc="upper left", fontsize=8.5)
 
