@@ -85,6 +85,14 @@ def complete_norms(bridge: Any) -> None:
             module.weight = torch.ones(int(bridge.cfg.d_model), dtype=like.dtype, device=like.device)
 
 
+def restore_scales(bridge: Any) -> None:
+    """Set the scale of Gemma's embeddings, a buffer that is rounded where the weights are, to what it is made from."""
+    for module in bridge.original_model.modules():
+        exact = getattr(module, "scalar_embed_scale", None)
+        if exact is not None:
+            module.embed_scale.fill_(exact)
+
+
 HOMOGENEITY = 1e-4
 """Largest defect of a norm that is linear but for its bias; a LayerNorm that works has about 2."""
 

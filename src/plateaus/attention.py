@@ -50,7 +50,6 @@ class Affine(NamedTuple):
         keys: (kv_heads, d_head, d_model), of the token's own key.
         values: (kv_heads, d_head, d_model).
         out: (d_model, heads * d_head), the output weights.
-        out_values: (heads, d_model, d_model), each head's output weights times its `values`.
         scale: c, what k . q is multiplied by.
         norm: The norm before attention.
     """
@@ -59,21 +58,27 @@ class Affine(NamedTuple):
     keys: Tensor
     values: Tensor
     out: Tensor
-    out_values: Tensor
     scale: float
     norm: Norm
 
 
-def jacobian(
-    affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"]
-) -> Float[Tensor, "rows d_model d_model"]:
-    """J_attn at every row, the norm included.
+class _Shares(NamedTuple):
+    """What both ways need: (rows, heads, length) and (rows, heads, length, d_head), queries' and keys' heads matched.
 
-    Args:
-        affine: The layer's matrices.
-        heads: What attention computes at these rows.
-        rows: resid_pre.
+    Attributes:
+        p: How much of each token's value a head takes.
+        keys: As in `Heads`, one per query head.
+        away: p_j (v_j - z).
+        through_own: c q^T dk, (rows, heads, d_model).
     """
+
+    p: Tensor
+    keys: Tensor
+    away: Tensor
+    through_own: Tensor
+
+
+def _shares(affine: Affine, heads: Heads) -> _Shares:
     n, count, width = heads.queries.shape
     groups = count // heads.keys.shape[1]
     keys, values = (x.repeat_interleave(groups, dim=1) for x in (heads.keys, heads.values))
@@ -82,10 +87,41 @@ def jacobian(
     away = p[..., None] * (values - heads.z.view(n, count, 1, width))
     own_keys = affine.keys.repeat_interleave(groups, dim=0)
     through_own = affine.scale * torch.einsum("nhk,hkd->nhd", heads.queries, own_keys)
-    whole = _through_tokens if keys.shape[2] < width else _through_heads
-    matrices = (p[..., -1] @ affine.out_values.flatten(1)).view(n, *affine.out_values.shape[1:])
-    matrices = whole(matrices, affine, keys, away, through_own)
-    return affine.norm.through(rows, affine.norm.centre(matrices))
+    return _Shares(p, keys, away, through_own)
+
+
+def push(
+    affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"], v: Float[Tensor, "k rows d_model"]
+) -> Float[Tensor, "k rows d_model"]:
+    """J_attn v for k directions at every row, the norm included; arguments as of `jacobian`."""
+    shares = _shares(affine, heads)
+    u = affine.norm.push(rows, v)
+    count, width = heads.queries.shape[1:]
+    moved_queries = (u @ affine.queries.flatten(0, 1).T).unflatten(-1, (count, width))
+    moved_scores = affine.scale * torch.einsum("nhjd,knhd->knhj", shares.keys, moved_queries)
+    moved_scores[..., -1] += torch.einsum("nhd,knd->knh", shares.through_own, u)
+    z = torch.einsum("nhjv,knhj->knhv", shares.away, moved_scores)
+    moved_values = (u @ affine.values.flatten(0, 1).T).unflatten(-1, (-1, width))
+    z += shares.p[..., -1, None] * moved_values.repeat_interleave(count // moved_values.shape[-2], dim=-2)
+    return z.flatten(-2) @ affine.out.T
+
+
+def jacobian(
+    affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"], values: Float[Tensor, "heads d d"] | None = None
+) -> Float[Tensor, "rows d_model d_model"]:
+    """J_attn at every row, the norm included.
+
+    Args:
+        affine: The layer's matrices.
+        heads: What attention computes at these rows.
+        rows: resid_pre.
+        values: `through_out(affine)`, where it is at hand.
+    """
+    shares = _shares(affine, heads)
+    values = through_out(affine) if values is None else values
+    matrices = (shares.p[..., -1] @ values.flatten(1)).view(len(rows), *values.shape[1:])
+    whole = _through_tokens if shares.keys.shape[2] < heads.queries.shape[2] else _through_heads
+    return affine.norm.through(rows, whole(matrices, affine, shares.keys, shares.away, shares.through_own))
 
 
 def _through_tokens(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor, through_own: Tensor) -> Tensor:
@@ -102,7 +138,7 @@ def _through_tokens(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor
     left = torch.einsum("mhv,nhjv->nhjm", affine.out.view(-1, heads, width), away)
     right = affine.scale * torch.einsum("nhjk,hkd->nhjd", keys, affine.queries)
     right[:, :, -1] += through_own
-    return torch.baddbmm(matrices, left.flatten(1, 2).mT, right.flatten(1, 2))
+    return matrices.baddbmm_(left.flatten(1, 2).mT, right.flatten(1, 2))
 
 
 def _through_heads(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor, through_own: Tensor) -> Tensor:
@@ -112,13 +148,12 @@ def _through_heads(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor,
     return matrices + affine.out @ z.flatten(1, 2)
 
 
-def through_out(
-    out: Float[Tensor, "d_model heads*d_head"], values: Float[Tensor, "kv_heads d_head d_model"]
-) -> Float[Tensor, "heads d_model d_model"]:
-    """Each head's output weights times the derivative of its token's own value."""
-    heads = out.shape[1] // values.shape[1]
-    own = values.repeat_interleave(heads // len(values), dim=0)
-    return torch.einsum("mhv,hvd->hmd", out.reshape(-1, heads, values.shape[1]), own)
+def through_out(affine: Affine) -> Float[Tensor, "heads d_model d_model"]:
+    """Each head's output weights times the derivative of its token's own value, for the matrices of many rows."""
+    width = affine.values.shape[1]
+    heads = affine.out.shape[1] // width
+    own = affine.values.repeat_interleave(heads // len(affine.values), dim=0)
+    return torch.einsum("mhv,hvd->hmd", affine.out.reshape(-1, heads, width), own)
 
 
 def read_heads(model: Transformer, layer: int, rows: Tensor, prefix: Prefix) -> Heads:
@@ -140,20 +175,19 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
     if norm is None or scale is None:
         return None
     basis = torch.cat([torch.zeros(1, model.d_model, dtype=out.dtype, device=out.device), torch.diag(norm.gain)])
-    seen = model.attention_parts(layer, basis, prefix, after_norm=True)
-    if "queries" not in seen:
+    if "queries" not in model.attention_parts(layer, basis[:1], prefix, after_norm=True):
         return None
+    seen = model.attention_parts(layer, basis, prefix, after_norm=True)
 
     def derived(values: Tensor) -> Tensor:
-        return (values[1:] - values[:1]).permute(1, 2, 0)
+        # Centred here once, and so not in every matrix that is made of them.
+        return norm.centre((values[1:] - values[:1]).permute(1, 2, 0)).contiguous()
 
-    values = derived(seen["values"][:, :, -1])
     return Affine(
         queries=derived(seen["queries"]),
         keys=derived(seen["keys"][:, :, -1]),
-        values=values,
+        values=derived(seen["values"][:, :, -1]),
         out=out,
-        out_values=through_out(out, values),
         scale=scale,
         norm=norm,
     )

@@ -1,7 +1,8 @@
 """Jacobians of attention, of a whole block and of the chain of blocks, at the last token with the prefix fixed.
 
-Attention's matrix comes from its closed form where that holds (`plateaus.attention`), else from forward-mode
-differentiation along all basis directions at once; the MLP's from its closed form; and the block's is their product:
+Directions are pushed through attention and the MLP without any matrix. Where norms are wanted, the matrices are made at
+the path's nodes alone, from which those at all other steps follow (`plateaus.nodes`): attention's in closed form where
+that holds (`plateaus.attention_jacobian`), the MLP's in closed form, and the block's as their product,
 (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are parallel. Unlike the post's released "MLP product",
 the identity of the skip path is there, and no block is counted twice.
 """
@@ -14,165 +15,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import attention
 from plateaus import mlp as closed
+from plateaus import nodes
 from plateaus.architecture import is_parallel
+from plateaus.attention_jacobian import AttentionAt
 from plateaus.mlp import Linearisation, Mlp
-from plateaus.transformer import Prefix, Transformer
+from plateaus.nodes import Nodes
+from plateaus.transformer import Transformer
 
 Matrices = Float[Tensor, "steps d_model d_model"]
 
 
-def attention_push(
-    model: Transformer,
-    layer: int,
-    rows: Tensor,
-    prefix: Prefix,
-    directions: Float[Tensor, "k steps d_model"],
-    chunk: int,
-) -> Float[Tensor, "k steps d_model"]:
-    """J_attn v for k directions at every row, the norm before attention included.
-
-    Args:
-        model: The model.
-        layer: Which block.
-        rows: (steps, d_model), resid_pre.
-        prefix: The prefix, held fixed.
-        directions: k directions for each row.
-        chunk: How many of them to push at a time.
-    """
-
-    def push(v: Tensor) -> Tensor:
-        moved: Tensor = torch.func.jvp(lambda x: model.attention(layer, x, prefix), (rows,), (v,))[1]
-        return moved
-
-    with torch.no_grad():  # forward mode needs no graph, and one triples the memory
-        pushed: Tensor = torch.func.vmap(push, chunk_size=max(1, chunk))(directions)
-    return pushed
-
-
-AGREEMENT = 1e-3
-"""Largest relative difference between the closed form and a derivative taken through the model, in float32."""
-
-
-class Trial(NamedTuple):
-    """Derivatives of attention taken through the model, to try a closed form on.
+class Branches(NamedTuple):
+    """The two parts of a block along one path.
 
     Attributes:
-        directions: (steps, d_model), one per row.
-        images: (steps, d_model), J_attn times each.
-    """
-
-    directions: Float[Tensor, "steps d_model"]
-    images: Float[Tensor, "steps d_model"]
-
-
-class Norms(NamedTuple):
-    """Frobenius norms at every step of one layer, and the chain's matrices after it.
-
-    Attributes:
-        attn: Of attention.
-        block: Of the whole block.
-        chain: Of the product of all blocks so far.
-        product: That product.
-    """
-
-    attn: Float[Tensor, " steps"]
-    block: Float[Tensor, " steps"]
-    chain: Float[Tensor, " steps"]
-    product: Matrices
-
-
-def exact_norms(
-    model: Transformer,
-    layer: int,
-    mlp: Mlp,
-    rows: Tensor,
-    mlp_input: Tensor,
-    prefix: Prefix,
-    chain: Matrices | None,
-    trial: Trial,
-    *,
-    memory_gb: float,
-) -> Norms:
-    """The norms of attention, block and chain from their whole matrices, some steps at a time.
-
-    The chain's new matrices take the place of the old ones, so that those of all steps are in memory once.
-
-    Args:
         model: The model.
-        layer: Which block.
-        mlp: Its MLP.
-        rows: (steps, d_model), resid_pre.
-        mlp_input: (steps, d_model).
-        prefix: The prefix.
-        chain: The product of the blocks before, which is overwritten; None before the first.
-        trial: What the closed form of attention is tried on.
-        memory_gb: Budget for the matrices.
-    """
-    affine = attention.read_affine(model, layer, prefix)
-    d, d_mlp = len(mlp.norm.gain), len(mlp.b_in)
-    steps = max(1, int(memory_gb * 1e9 / (4 * d * (4 * d_mlp + 8 * d))))
-    chunk = max(1, int(memory_gb * 1e9 / (steps * model.bytes_per_row(prefix.length))))
-    product = rows.new_empty(len(rows), d, d) if chain is None else chain
-    parts = []
-    for some in torch.arange(len(rows)).tensor_split(-(-len(rows) // steps)):
-        of_trial = Trial(*(values[some] for values in trial))
-        of_attention = attention_jacobian(model, layer, rows[some], prefix, chunk, affine, of_trial)
-        block = compose(model, mlp, mlp_input[some], of_attention)
-        product[some] = block if chain is None else block @ chain[some]
-        parts.append([torch.linalg.matrix_norm(matrix) for matrix in (of_attention, block, product[some])])
-    attn, whole, so_far = (torch.cat(values) for values in zip(*parts, strict=True))
-    return Norms(attn, whole, so_far, product)
-
-
-def attention_jacobian(
-    model: Transformer,
-    layer: int,
-    rows: Tensor,
-    prefix: Prefix,
-    chunk: int,
-    affine: attention.Affine | None,
-    trial: Trial,
-) -> Matrices:
-    """J_attn at every row: in closed form where that is what this model does, by differentiation where it is not.
-
-    Which of the two is found by trial: the closed form is compared with one directional derivative through the model
-    at every row.
-    """
-    if affine is not None:
-        matrices = attention.jacobian(affine, attention.read_heads(model, layer, rows, prefix), rows)
-        found = (matrices @ trial.directions[:, :, None]).squeeze(-1)
-        difference = torch.linalg.vector_norm(found - trial.images)
-        if difference <= AGREEMENT * torch.linalg.vector_norm(trial.images):
-            return matrices
-    return attention_jacobian_by_differentiation(model, layer, rows, prefix, chunk)
-
-
-def attention_jacobian_by_differentiation(
-    model: Transformer, layer: int, rows: Tensor, prefix: Prefix, chunk: int
-) -> Matrices:
-    """J_attn at every row, one forward derivative per basis vector."""
-    steps, d = rows.shape
-    basis = torch.eye(d, dtype=rows.dtype, device=rows.device)[:, None, :].expand(d, steps, d)
-    return attention_push(model, layer, rows, prefix, basis, chunk).permute(1, 2, 0)
-
-
-def compose(model: Transformer, mlp: Mlp, mlp_input: Tensor, of_attention: Matrices) -> Matrices:
-    """The block's Jacobian from attention's.
-
-    Args:
-        model: The model.
-        mlp: The layer's MLP.
+        attention: Attention at the path's rows.
+        mlp: The MLP.
         mlp_input: (steps, d_model), what it reads.
-        of_attention: J_attn at the same rows.
+        at: The MLP linearised there.
     """
-    of_mlp = closed.jacobian(mlp, mlp_input)
-    both = of_mlp + of_attention
-    if not is_parallel(model.bridge):
-        both = torch.baddbmm(both, of_mlp, of_attention)
-    both.diagonal(dim1=-2, dim2=-1).add_(1)
-    return both
+
+    model: Transformer
+    attention: AttentionAt
+    mlp: Mlp
+    mlp_input: Tensor
+    at: Linearisation
 
 
 class Pushed(NamedTuple):
@@ -182,36 +51,93 @@ class Pushed(NamedTuple):
     block: Float[Tensor, "k steps d_model"]
 
 
-def block_push(
-    model: Transformer,
-    layer: int,
-    mlp: Mlp,
-    rows: Tensor,
-    mlp_input: Tensor,
-    at: Linearisation,
-    prefix: Prefix,
-    v: Tensor,
-    chunk: int,
-) -> Pushed:
-    """J_attn v and J_block v for k directions at every row, without making the matrices.
+def push(of: Branches, v: Float[Tensor, "k steps d_model"]) -> Pushed:
+    """J_attn v and J_block v for k directions at every row, without making the matrices."""
+    parts = [_push(of, some) for some in v.split(of.attention.directions_at_once(v.shape[1]))]
+    return parts[0] if len(parts) == 1 else Pushed(*(torch.cat(images) for images in zip(*parts, strict=True)))
+
+
+def _push(of: Branches, v: Tensor) -> Pushed:
+    of_attention = of.attention.push(v)
+    after_attention = v + of_attention
+    through = v if is_parallel(of.model.bridge) else after_attention
+    return Pushed(of_attention, after_attention + closed.push(of.mlp, of.mlp_input, of.at, through))
+
+
+# ---- norms from whole matrices at the nodes -----------------------------------------------------------------------
+
+
+class Chain(NamedTuple):
+    """The product of all blocks so far.
+
+    Attributes:
+        nodes: Of the path, at the layer before.
+        matrices: The product at each node.
+    """
+
+    nodes: Nodes
+    matrices: Matrices
+
+    def at(self, steps: list[int]) -> Matrices:
+        """The product at some steps: as it is where they are nodes, else as a combination of those at the nodes."""
+        known = {step: place for place, step in enumerate(self.nodes.steps)}
+        if all(step in known for step in steps):
+            return self.matrices[[known[step] for step in steps]]
+        weights = self.nodes.weights[steps].to(self.matrices)
+        for row, step in enumerate(steps):
+            if step in known:
+                weights[row] = 0
+                weights[row, known[step]] = 1
+        return (weights @ self.matrices.flatten(1)).view(-1, *self.matrices.shape[1:])
+
+
+class Norms(NamedTuple):
+    """Frobenius norms at every step of one layer, and the chain after it."""
+
+    attn: Float[Tensor, " steps"]
+    block: Float[Tensor, " steps"]
+    of_chain: Float[Tensor, " steps"]
+    chain: Chain
+
+
+def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Tensor, *, memory_gb: float) -> Norms:
+    """The norms of attention, block and chain.
 
     Args:
-        model: The model.
-        layer: Which block.
-        mlp: Its MLP.
-        rows: (steps, d_model), resid_pre.
-        mlp_input: (steps, d_model).
-        at: The MLP linearised at `mlp_input`.
-        prefix: The prefix.
-        v: (k, steps, d_model).
-        chunk: How many directions to push through attention at a time.
+        of: The block.
+        chain: The product of the blocks before; None before the first.
+        sketches: Images of random directions, the same at every step.
+        images: (k, steps, d_model), theirs under the product of all blocks, this one included.
+        memory_gb: Budget for the MLP's matrices, of which some are made at a time.
     """
-    of_attention = attention_push(model, layer, rows, prefix, v, chunk)
-    after_attention = v + of_attention
-    through = v if is_parallel(model.bridge) else after_attention
-    return Pushed(
-        of_attention, after_attention + torch.stack([closed.push(mlp, mlp_input, at, one) for one in through])
-    )
+    kinds = [values.transpose(0, 1).flatten(1) for values in (sketches.attn, sketches.block, images)]
+    chosen = nodes.choose(kinds, () if chain is None else chain.nodes.steps)
+    d = of.mlp_input.shape[1]
+    steps = list(chosen.steps)
+    together = max(1, int(memory_gb * 1e9 / (4 * d * (4 * len(of.mlp.b_in) + 4 * d))))
+    parts = [slice(start, start + together) for start in range(0, len(steps), together)]
+    matrices = of.mlp_input.new_empty(len(steps), d, d)
+    for some in parts:
+        matrices[some] = of.attention.matrices(steps[some])
+    attn = nodes.norms(chosen, matrices)
+    for some in parts:  # the block's take the place of attention's
+        matrices[some] = compose(of.model, closed.jacobian(of.mlp, of.mlp_input[steps[some]]), matrices[some])
+    block = nodes.norms(chosen, matrices)
+    product = matrices
+    if chain is not None:
+        product = torch.empty_like(matrices)
+        for some in parts:
+            torch.bmm(matrices[some], chain.at(steps[some]), out=product[some])
+    return Norms(attn, block, nodes.norms(chosen, product), Chain(chosen, product))
+
+
+def compose(model: Transformer, of_mlp: Matrices, of_attention: Matrices) -> Matrices:
+    """The block's Jacobian from its parts'; attention's is overwritten."""
+    of_attention.diagonal(dim1=-2, dim2=-1).add_(1)
+    return of_attention.add_(of_mlp) if is_parallel(model.bridge) else torch.baddbmm(of_attention, of_mlp, of_attention)
+
+
+# ---- norms from random directions -----------------------------------------------------------------------------------
 
 
 def frobenius_estimate(

@@ -34,7 +34,7 @@ FOLLOWS = {
 }
 """Stage to the stages whose outputs it takes."""
 
-MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm")
+MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm", "storage")
 """The keys of a model that say which weights it has; the others say how they are used."""
 
 RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
@@ -296,8 +296,9 @@ def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]
 def weights_of(config: Config, model: str) -> dict[str, Any]:
     """Which weights a model has, with the model it is like resolved: the fetch stage's slice of the config."""
     chosen = {key: value for key, value in config["models"][model].items() if key in MODEL_KEYS}
-    if chosen.get("layernorm") == "kept":
-        del chosen["layernorm"]  # says nothing about which weights these are
+    for key, nothing in (("layernorm", "kept"), ("storage", "float32")):
+        if chosen.get(key) == nothing:
+            del chosen[key]  # says nothing about which weights these are
     if "like" in chosen:
         chosen["like"] = weights_of(config, chosen["like"])
     return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ Columns = dict[str, np.ndarray]
 
 LOGIT_BLOCK = 64
 """Steps of one path whose logits are held and measured at once, since a vocabulary is large."""
-LOGIT_BYTES = 1e8
+LOGIT_BYTES = 3e7
 """Logits of several paths that are made in one product: of fewer rows it mostly waits for the weights."""
 
 
@@ -33,31 +34,58 @@ def path_at(
     return geometry.interpolate(a, b, alphas, path=path, name=f"pair '{pair}', layer {layer}")
 
 
+class LogitCurve(NamedTuple):
+    """The logits along one path.
+
+    Attributes:
+        measures: Against those at its own two ends.
+        errors: (2,), largest difference of each end's from the unpatched prompt's; NaN where these are not given.
+    """
+
+    measures: Measures
+    errors: Float[Tensor, " end"]
+
+
 def measure_logits(
-    model: Transformer, paths: Float[Tensor, "paths steps d_model"], norm_scale: Tensor | None = None
-) -> Iterator[tuple[Measures, Float[Tensor, "2 d_vocab"]]]:
-    """Measures of the logits along each path, and the logits at its two ends.
+    model: Transformer,
+    paths: Float[Tensor, "paths steps d_model"],
+    norm_scale: Tensor | None = None,
+    unpatched: Float[Tensor, "end d_vocab"] | None = None,
+) -> Iterator[LogitCurve]:
+    """Measure the logits along each path.
 
     Args:
         model: The model.
         paths: resid_post of the last layer along the paths.
         norm_scale: (paths, steps, 1), the final norm's scale at every row in place of its own.
+        unpatched: The logits of the two prompts.
     """
     steps = paths.shape[1]
     if steps > LOGIT_BLOCK + 1:
         for number, rows in enumerate(paths):
-            yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number])
+            yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number], unpatched)
         return
     together = max(1, int(LOGIT_BYTES / (4 * steps * model.d_vocab)))
     for start in range(0, len(paths), together):
         some = slice(start, start + together)
         scale = None if norm_scale is None else norm_scale[some].flatten(0, 1)
-        # One path at a time is measured, so that the differences made of it stay in the processor's cache.
-        for logits in model.logits(paths[some].flatten(0, 1), scale).split(steps):
-            yield geometry.measure(logits), logits[[0, -1]]
+        yield from _of_paths(model.logits(paths[some].flatten(0, 1), scale), steps, unpatched)
 
 
-def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None) -> tuple[Measures, Tensor]:
+def _of_paths(logits: Tensor, steps: int, unpatched: Tensor | None) -> list[LogitCurve]:
+    """Measure several paths at once; the logits are gone before the next are made.
+
+    One path at a time is measured, so that the differences made of it stay in the processor's cache.
+    """
+    paths = logits.split(steps)
+    return [LogitCurve(geometry.measure(of_path), _errors(of_path[[0, -1]], unpatched)) for of_path in paths]
+
+
+def _errors(ends: Tensor, unpatched: Tensor | None) -> Tensor:
+    return torch.full_like(ends[:, 0], torch.nan) if unpatched is None else (ends - unpatched).abs().amax(-1)
+
+
+def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None, unpatched: Tensor | None) -> LogitCurve:
     """The same of one path, a block of steps at a time."""
 
     def logits(chosen: slice | list[int]) -> Tensor:
@@ -75,7 +103,7 @@ def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None) -> t
             block[-1] = ends[1]
         measured = geometry.measure(block, (ends[:1], ends[1:]))
         parts.append(Measures(*(values[:LOGIT_BLOCK] for values in measured)))
-    return Measures(*(torch.cat(columns) for columns in zip(*parts, strict=True))), ends
+    return LogitCurve(Measures(*(torch.cat(columns) for columns in zip(*parts, strict=True))), _errors(ends, unpatched))
 
 
 def curve_columns(measures: Measures, alphas: Tensor, layer: int, site: str, record_layer: int) -> Columns:

@@ -113,17 +113,19 @@ def measure(
     first, last = ends or (x[..., :1, :], x[..., -1:, :])
     chord = last - first
     chord_length = torch.linalg.vector_norm(chord, dim=-1)
-    from_first = x - first
-    distance_a = torch.linalg.vector_norm(from_first, dim=-1)
-    distance_b = torch.linalg.vector_norm(x - last, dim=-1)
+    difference = x - first  # one buffer for all differences, which may be as large as the logits of a path
+    distance_a = torch.linalg.vector_norm(difference, dim=-1)
+    projection = (difference @ chord.transpose(-1, -2)).squeeze(-1) / chord_length**2
+    distance_b = torch.linalg.vector_norm(torch.sub(x, last, out=difference), dim=-1)
     step_size = torch.full_like(distance_a, torch.nan)
-    step_size[..., :-1] = torch.linalg.vector_norm(x[..., 1:, :] - x[..., :-1, :], dim=-1)
+    steps = torch.sub(x[..., 1:, :], x[..., :-1, :], out=difference[..., :-1, :])
+    step_size[..., :-1] = torch.linalg.vector_norm(steps, dim=-1)
     return Measures(
         distance=distance_a / (distance_a + distance_b),
         distance_a=distance_a,
         distance_b=distance_b,
         step_size=step_size,
         norm=torch.linalg.vector_norm(x, dim=-1),
-        projection=(from_first @ chord.transpose(-1, -2)).squeeze(-1) / chord_length**2,
+        projection=projection,
         detour=(distance_a + distance_b) / chord_length - 1,
     )

@@ -54,7 +54,7 @@ class Norm(NamedTuple):
         """The norm's output."""
         return self.normalise(x)[0] * self.gain + self.bias
 
-    def push(self, x: Rows, v: Rows) -> Rows:
+    def push(self, x: Rows, v: Float[Tensor, "*k rows d_model"]) -> Float[Tensor, "*k rows d_model"]:
         """The derivative of the normalised vector (before gain) at x along v: (P v - x^ (x^ . v) / d) / sigma.
 
         That matrix is symmetric, so this is its product from the left as well.
@@ -63,12 +63,12 @@ class Norm(NamedTuple):
         return (self.centre(v) - normalised * self._along(normalised, v)) / sigma
 
     def through(self, x: Rows, whole: Matrices) -> Matrices:
-        """`whole` times the Jacobian of the normalised vector, on the right; `whole` is centred already."""
+        """`whole`, which is centred already, times the Jacobian of the normalised vector on the right; in place."""
         normalised, sigma = self.normalise(x)
         if not self.scaled:
             return whole
         along = whole @ normalised[:, :, None]
-        return torch.addcmul(whole, along, normalised[:, None, :], value=-1 / x.shape[-1]).div_(sigma[:, :, None])
+        return whole.addcmul_(along, normalised[:, None, :], value=-1 / x.shape[-1]).div_(sigma[:, :, None])
 
     def after(self, x: Rows, whole: Matrices) -> Matrices:
         """The Jacobian of the norm, gain included, times `whole`."""
@@ -97,7 +97,7 @@ class Norm(NamedTuple):
         whole = (gain.sum() * (1 - 1 / d if self.centred else 1)).expand(len(x))
         return self.shrink(whole, (gain * self.normalise(x)[0].square()).sum(-1), x).sqrt()
 
-    def _along(self, normalised: Rows, v: Rows) -> Float[Tensor, "rows 1"]:
+    def _along(self, normalised: Rows, v: Float[Tensor, "*k rows d_model"]) -> Float[Tensor, "*k rows 1"]:
         if not self.scaled:
-            return torch.zeros_like(v[:, :1])
+            return torch.zeros_like(v[..., :1])
         return (normalised * v).sum(-1, keepdim=True) / v.shape[-1]

@@ -7,6 +7,7 @@ prefix, so the keys and values of the prefix never change: a row is one residual
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import architecture
+from plateaus import architecture, bfloat16, lean_imports
 from plateaus.errors import InputError
 from plateaus.freezing import Freezing
 
@@ -86,7 +87,8 @@ class Transformer:
         self.d_mlp: int = int(bridge.cfg.d_mlp or 4 * bridge.cfg.d_model)
         self.n_heads: int = int(bridge.cfg.n_heads)
         self.d_vocab: int = int(bridge.cfg.d_vocab)
-        self.device = next(bridge.original_model.parameters()).device
+        whole = bridge.original_model
+        self.device = next(tensor.device for tensor in itertools.chain(whole.parameters(), whole.buffers()))
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False) -> Transformer:
@@ -101,34 +103,8 @@ class Transformer:
         Raises:
             InputError: no such folder, the device is not there, or norms that should be linear are not.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        from plateaus.quiet import quiet_libraries
-
         chosen = pick_device(device)
-        with quiet_libraries():
-            from transformer_lens.model_bridge import TransformerBridge
-
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                attn_implementation="eager",
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-            )
-            model.requires_grad_(False)
-            torch.nn.Module.to(model, chosen)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model.config.architectures = [type(model).__name__]
-            bridge = TransformerBridge.boot_transformers(
-                str(folder), hf_model=model, tokenizer=tokenizer, device=str(chosen), dtype=torch.float32
-            )
-            architecture.complete_norms(bridge)
-            architecture.prove_linear(bridge, str(folder))
-            if centre:
-                bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
-        bridge.eval()
-        return cls(bridge)
+        return cls(lean_imports.lean(lambda: _boot(folder, chosen, centre)))
 
     # ---- whole sequences -------------------------------------------------------------------------------------
 
@@ -313,6 +289,45 @@ class Transformer:
         """What one row takes at most while it passes a block, in bytes (float32, measured margin of two)."""
         attention = 2 * self.n_heads * (prefix_length + 1) + 4 * (prefix_length + 1) * self.d_model
         return 4 * 2 * (8 * self.d_model + 4 * self.d_mlp + attention)
+
+
+def _boot(folder: Path, device: torch.device, centre: bool) -> Any:
+    """TransformerLens' bridge around the model; arguments as of `Transformer.load`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of imports
+        from transformer_lens.model_bridge import TransformerBridge
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from plateaus.quiet import quiet_libraries
+
+    narrow = bfloat16.stored(folder)
+    dtype = torch.bfloat16 if narrow else torch.float32
+    with quiet_libraries():
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            attn_implementation="eager",
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+        model.requires_grad_(False)
+        torch.nn.Module.to(model, device)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model.config.architectures = [type(model).__name__]
+        bridge = TransformerBridge.boot_transformers(
+            str(folder), hf_model=model, tokenizer=tokenizer, device=str(device), dtype=dtype
+        )
+        architecture.complete_norms(bridge)
+        if narrow:
+            bfloat16.widen_vectors(bridge)
+            architecture.restore_scales(bridge)
+        architecture.prove_linear(bridge, str(folder))
+        if centre:
+            bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
+        if narrow:
+            bfloat16.widen_when_read(bridge)
+    bridge.eval()
+    return bridge
 
 
 def pick_device(name: str) -> torch.device:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plateaus import attention, block_jacobian, geometry
+from plateaus import attention, attention_jacobian, block_jacobian, geometry
 from plateaus import mlp as closed
 from plateaus.architecture import mlp_of
 from plateaus.curves import stack
@@ -102,25 +102,21 @@ def test_blocks_and_chains_equal_autograd_through_the_plain_model(kind, tiny_fol
         np.testing.assert_allclose(column(rows, "chain", "gain", n)[-1, step], (chain @ v).norm(), rtol=1e-4)
 
 
-def trial(model, rows, prefix) -> block_jacobian.Trial:
-    """A derivative through the model along the path's own direction, as the stage has it."""
-    v = tangents(rows)
-    return block_jacobian.Trial(v, block_jacobian.attention_push(model, 2, rows, prefix, v[None], 1)[0])
-
-
 @pytest.mark.parametrize("kind", ["gpt2", "neox", "gemma2", "olmo"])
 def test_attention_equals_autograd(kind, tiny_folder):
     """The bridge's own attention, differentiated backwards one row at a time."""
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
-    affine = attention.read_affine(model, 2, prefix)
-    closed_or_not = block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine, trial(model, rows, prefix))
-    differentiated = block_jacobian.attention_jacobian_by_differentiation(model, 2, rows, prefix, chunk=7)
+    at = attention_jacobian.LayerAttention(model, 2, memory_gb=1.0).at(rows, prefix)
+    found, v = at.matrices([2, 0, 1])[[1, 2, 0]], torch.randn(2, *rows.shape)
+    pushed = at.push(v)
+    differentiated = attention_jacobian.by_differentiation(model, 2, rows, prefix, chunk=7)
     for step, row in enumerate(rows):
         expected = torch.autograd.functional.jacobian(lambda x: model.attention(2, x[None], prefix)[0], row)
         torch.testing.assert_close(differentiated[step], expected, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(closed_or_not[step], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[step], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(pushed[:, step], v[:, step] @ expected.T, rtol=1e-4, atol=1e-5)
 
 
 def in_float64(value):
@@ -160,7 +156,9 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     rows = trace.resid_pre[1]
     heads = attention.read_heads(model, 2, rows, prefix)
     affine = in_float64(attention.read_affine(model, 2, prefix))
-    affine = affine._replace(out_values=attention.through_out(affine.out, affine.values))
+    affine = affine._replace(
+        **{name: affine.norm.centre(getattr(affine, name)) for name in ("queries", "keys", "values")}
+    )
     mlp = in_float64(mlp_of(model.bridge, 2))
     x = rows.double()
     read = affine.norm.normalise(x)[0]
@@ -188,7 +186,11 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
         over_heads = attention.jacobian(affine, at_rows, x)
     assert not torch.equal(over_heads, found)
     assert (over_heads - expected).norm() / expected.norm() < 1e-10
-    block = block_jacobian.compose(model, mlp, x + torch.stack([run(row) for row in x]), found)
+    v = torch.randn(4, *x.shape, dtype=x.dtype)
+    pushed = torch.einsum("nij,knj->kni", expected, v)
+    assert (attention.push(affine, at_rows, x, v) - pushed).norm() / pushed.norm() < 1e-10
+    of_mlp = closed.jacobian(mlp, x + torch.stack([run(row) for row in x]))
+    block = block_jacobian.compose(model, of_mlp, found.clone())
 
     def run_block(row):
         after = row + run(row)
@@ -206,18 +208,23 @@ def _bias(model) -> torch.Tensor:
     return torch.zeros(model.d_model) if bias is None else bias.detach()
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt"])
-def test_the_closed_form_of_attention_is_what_is_used(kind, tiny_folder, monkeypatch):
+@pytest.mark.parametrize(("kind", "closed_form"), [("gpt2", True), ("llama", True), ("opt", True), ("gemma2", False)])
+def test_the_closed_form_of_attention_is_used_where_it_holds(kind, closed_form, tiny_folder):
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
+    at = attention_jacobian.LayerAttention(model, 2, memory_gb=1.0).at(trace.resid_pre[1], prefix)
+    assert (at.affine is not None) is closed_form
 
-    def refuse(*_):
-        raise AssertionError("differentiated")
 
-    monkeypatch.setattr(block_jacobian, "attention_jacobian_by_differentiation", refuse)
-    affine = attention.read_affine(model, 2, prefix)
-    rows = trace.resid_pre[1]
-    block_jacobian.attention_jacobian(model, 2, rows, prefix, 7, affine, trial(model, rows, prefix))
+def test_a_closed_form_that_does_not_hold_is_not_used(tiny_folder, monkeypatch):
+    model, trace = traced(tiny_folder("gpt2"), steps=3)
+    prefix = model.prefix(list(trace.pair.prefix))
+    read = attention.read_affine
+    monkeypatch.setattr(
+        attention, "read_affine", lambda *given: (found := read(*given))._replace(scale=1.1 * found.scale)
+    )
+    at = attention_jacobian.LayerAttention(model, 2, memory_gb=1.0).at(trace.resid_pre[1], prefix)
+    assert at.affine is None
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

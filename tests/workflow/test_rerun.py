@@ -30,6 +30,7 @@ EDITS: dict[str, Any] = {
     "models.*.like": None,
     "models.*.seed": 2,
     "models.*.centre": True,
+    "models.*.storage": "bfloat16",
     "models.*.layernorm": None,
     "models.*.controls": ["tiny-random"],
     "prompts.table": "other.tsv",
@@ -107,7 +108,7 @@ def edited(leaf: str) -> dict[str, Any]:
         config["models"]["tiny-random"] = {"source": "hub", **EDITS[leaf]}
     elif leaf == "models.*.layernorm":
         config["models"]["tiny-random"] = {"source": "local", "path": "second-model", "layernorm": "removed"}
-    elif leaf in ("models.*.path", "models.*.centre", "models.*.controls"):
+    elif leaf in ("models.*.path", "models.*.centre", "models.*.storage", "models.*.controls"):
         config["models"]["tiny"][rest[1]] = EDITS[leaf]
     elif leaf == "models.*.seed":
         config["models"]["tiny-random"]["seed"] = EDITS[leaf]

@@ -32,8 +32,8 @@ PUSH_USED = 0.25
 """The same where directions are pushed through attention alone."""
 TRACE_COPIES = 4
 """Copies of the traced vectors: three are kept (before, read, after), and one is there while they are read."""
-MATRIX_USED = 1.0
-"""Share of the budget for whole Jacobian matrices that is used."""
+NODES_AT_MOST = 30
+"""Nodes of a path in its last layers, where its matrices take the most room (see `plateaus.nodes`)."""
 
 # ---- disk: zstd at level 3, as `plateaus.tables.write_table` has it
 VECTOR_ON_DISK = 0.93

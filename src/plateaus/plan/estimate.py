@@ -179,7 +179,7 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
             prefixes, _, whole = zip(*pairs, strict=True)
             return flops.jacobian(
                 shape, prefixes, whole, steps, traced, components=settings.components,
-                exact_up_to=settings.exact_up_to, probes=settings.probes, memory_gb=settings.memory_gb,
+                exact_up_to=settings.exact_up_to, probes=settings.probes,
             )  # fmt: skip
         case "spline":
             return len(pairs) * flops.spline(shape, steps, traced)

@@ -14,6 +14,12 @@ LOGIT_BLOCK, LOGIT_BYTES = 64, 1e8
 """As in `plateaus.curves`, which loads torch."""
 GRAM_BLOCKS = 8
 """As `BLOCKS` in `plateaus.mlp`, which loads torch."""
+TRIED = 3
+"""As in `plateaus.attention_jacobian`, which loads torch."""
+SKETCH = 8
+"""As `DIMENSIONS_PER_STEP` in `plateaus.nodes`, which loads torch."""
+NODES = 16
+"""Nodes of a path of 50 steps and more, on the average over the layers of the post's two pairs on SmolLM2-135M."""
 
 
 def attention_row(shape: Shape, prefix: int) -> float:
@@ -101,75 +107,98 @@ def _mlp_push(shape: Shape, steps: int) -> float:
     return (shape.mlp_inputs + 1) * 2.0 * steps * shape.d_model * shape.d_mlp
 
 
-def _attention_push(shape: Shape, prefix: int, steps: int, directions: int, chunk: int | None = None) -> float:
-    """Forward-mode derivatives of attention: the value once per chunk of directions, then each direction.
+def _attention_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:
+    """Forward-mode derivatives of attention: the value, which all directions of a chunk share, then each direction.
 
     The value's weight products are taken twice by torch's forward mode.
     """
     value = attention_row(shape, prefix) + 2.0 * shape.attention_weights
     along = 2.0 * shape.attention_weights + 8.0 * shape.heads * shape.d_head * (prefix + 1)
-    chunks = 1 if chunk is None else -(-directions // chunk)
-    return steps * (chunks * value + directions * along)
+    return steps * (value + directions * along)
+
+
+def _closed_row(shape: Shape, prefix: int) -> float:
+    """What the closed form of attention takes per row, whatever it is used for: scores, and the way through the key."""
+    inner = shape.heads * shape.d_head
+    return 2.0 * inner * (prefix + 1) + 2.0 * inner * shape.d_model
+
+
+def _attention_read(shape: Shape, prefix: int, rows: int) -> float:
+    """Rows through queries, keys, values and scores."""
+    return rows * (2.0 * shape.d_model * shape.d_head * (shape.heads + 2 * shape.kv_heads)) + rows * 4.0 * (
+        shape.heads * shape.d_head * (prefix + 1)
+    )
+
+
+def _affine(shape: Shape, prefix: int) -> float:
+    """The matrices of attention, read off the model once per layer and length of prefix, and tried at three rows."""
+    if not shape.closed:
+        return 0.0
+    tried = _attention_read(shape, prefix, TRIED) + _attention_push(shape, prefix, TRIED, 1)
+    return _attention_read(shape, prefix, shape.d_model + 1) + tried + _closed_push(shape, prefix, TRIED, 1)
+
+
+def _closed_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:
+    """Directions through attention's closed form."""
+    d, inner = shape.d_model, shape.heads * shape.d_head
+    along = 2.0 * d * (2 * inner + shape.kv_heads * shape.d_head) + 4.0 * inner * (prefix + 1) + 2.0 * shape.heads * d
+    return steps * (_closed_row(shape, prefix) + directions * along)
 
 
 def _block_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:
-    return _attention_push(shape, prefix, steps, directions) + directions * _mlp_push(shape, steps)
+    push = _closed_push if shape.closed else _attention_push
+    return push(shape, prefix, steps, directions) + directions * _mlp_push(shape, steps)
 
 
-def _attention_matrix(shape: Shape, prefix: int, steps: int, memory_gb: float) -> float:
-    """J_attn at every step of one layer, in closed form or by differentiation along every basis vector."""
+def _attention_matrices(shape: Shape, prefix: int, rows: int) -> float:
+    """J_attn at some rows of one layer, in closed form or by differentiation along every basis vector."""
     d, inner = shape.d_model, shape.heads * shape.d_head
     if not shape.closed:
-        return _attention_push(shape, prefix, steps, d, direction_chunk(shape, prefix, memory_gb))
-    read = (d + 1 + steps) * 2.0 * d * shape.d_head * (shape.heads + 2 * shape.kv_heads)
-    values = 2.0 * d * d * inner + 2.0 * steps * shape.heads * d * d
-    own = 2.0 * steps * inner * d
+        return _attention_push(shape, prefix, rows, d)
+    values = 2.0 * d * d * inner + 2.0 * rows * shape.heads * d * d
     if prefix + 1 < shape.d_head:
         rank = shape.heads * (prefix + 1)
-        scores = 2 * 2.0 * steps * rank * shape.d_head * d + 2.0 * steps * rank * d * d
+        scores = 2 * 2.0 * rows * rank * shape.d_head * d + 2.0 * rows * rank * d * d
     else:
-        scores = 2.0 * steps * inner * shape.d_head * (prefix + 1 + d) + 2.0 * steps * d * d * inner
-    return read + values + own + scores + 4.0 * steps * d**2
+        scores = 2.0 * rows * inner * shape.d_head * (prefix + 1 + d) + 2.0 * rows * d * d * inner
+    return rows * _closed_row(shape, prefix) + values + scores + 2.0 * rows * d**2
 
 
-def matrix_steps(shape: Shape, memory_gb: float) -> int:
-    """How many steps' matrices `exact_norms` makes at a time, given a quarter of the budget."""
-    return max(1, int(memory_gb / 4 * 1e9 / (4 * shape.d_model * (4 * shape.d_mlp + 8 * shape.d_model))))
+def sketch_directions(steps: int, d_model: int) -> int:
+    """As `plateaus.nodes.directions`."""
+    return max(4, -(-SKETCH * steps // d_model))
 
 
-def direction_chunk(shape: Shape, prefix: int, memory_gb: float) -> int:
-    """How many directions `exact_norms` pushes through attention at a time."""
-    rows = matrix_steps(shape, memory_gb) * shape.bytes_per_row(prefix)
-    return max(1, int(memory_gb / 4 * 1e9 / rows))
+def block_gains(shape: Shape, prefix: int, steps: int) -> float:
+    """Directional gains of attention and block of one pair and layer."""
+    read = _attention_read(shape, prefix, steps) if shape.closed else 0.0
+    return read + _block_push(shape, prefix, steps, 1)
 
 
-def block_gains(shape: Shape, prefix: int, steps: int, *, chain: bool) -> float:
-    """Directional gains of attention and block of one pair and layer, and of the chain, which has its own direction."""
-    return _block_push(shape, prefix, steps, 2 if chain else 1)
-
-
-def block_norms(
-    shape: Shape, prefix: int, steps: int, *, exact: bool, probes: int, first: bool, memory_gb: float
-) -> float:
-    """Norms and gains of the same.
+def block_norms(shape: Shape, prefix: int, steps: int, *, exact: bool, probes: int, first: bool, nodes: int) -> float:
+    """Norms and gains of the same, and of the chain.
 
     Args:
         shape: The model's.
         prefix: Tokens of the prefix.
         steps: Steps of the path.
-        exact: Whether by whole matrices; else from random directions.
+        exact: Whether by whole matrices at the path's nodes; else from random directions.
         probes: How many of them.
         first: Whether it is the chain's first layer, whose product is the block itself.
-        memory_gb: The config's budget.
+        nodes: How many of the steps are nodes.
     """
-    gains = block_gains(shape, prefix, steps, chain=True)
+    sketch = sketch_directions(steps, shape.d_model) if exact else probes
+    read = _attention_read(shape, prefix, steps) if shape.closed else 0.0
+    pushed = read + _block_push(shape, prefix, steps, 2 + (1 if first else 2) * sketch)
     if not exact:
-        # The chain's images before the first layer are the random directions themselves.
-        return gains + (1 if first else 2) * _block_push(shape, prefix, steps, probes)
+        return pushed
     d, m = shape.d_model, shape.d_mlp
-    mlp = (shape.mlp_inputs * 2.0 * d * m + 2.0 * d * d * m + 2.0 * d * d) * steps
+    choosing = 3 * 2.0 * steps**2 * sketch * d if sketch * d >= SKETCH * steps else 0.0
+    mlp = (shape.mlp_inputs * 2.0 * d * m + 2.0 * d * d * m + 2.0 * d * d) * nodes
     products = (0 if shape.parallel else 1) + (0 if first else 1)
-    return gains + _attention_matrix(shape, prefix, steps, memory_gb) + mlp + products * 2.0 * steps * d**3
+    norms = 3 * 2.0 * nodes**2 * (d**2 + steps)
+    matrices = _attention_matrices(shape, prefix, nodes) + mlp + products * 2.0 * nodes * d**3
+    return pushed + choosing + matrices + norms
 
 
 def jacobian(
@@ -182,7 +211,7 @@ def jacobian(
     components: Sequence[str],
     exact_up_to: int,
     probes: int,
-    memory_gb: float,
+    nodes: int = NODES,
 ) -> float:
     """One job: the Gram matrices once, everything else for each pair.
 
@@ -195,7 +224,7 @@ def jacobian(
         components: As in the config.
         exact_up_to: As in the config.
         probes: As in the config.
-        memory_gb: As in the config.
+        nodes: How many of the steps are nodes.
     """
     of_mlp = bool({"mlp", "mlp_fc"} & set(components))
     of_block = bool({"attn", "block", "chain"} & set(components))
@@ -206,12 +235,12 @@ def jacobian(
             total += linearise(shape, steps)
             total += mlp_norms(shape, steps) if of_mlp else 0.0
             if of_block and not matrices:
-                total += block_gains(shape, prefix, steps, chain=False)
+                total += block_gains(shape, prefix, steps)
             elif of_block:
-                exact = shape.d_model <= exact_up_to
-                total += block_norms(
-                    shape, prefix, steps, exact=exact, probes=probes, first=number == 0, memory_gb=memory_gb
-                )
+                exact, of_path = shape.d_model <= exact_up_to, min(nodes, steps)
+                total += block_norms(shape, prefix, steps, exact=exact, probes=probes, first=number == 0, nodes=of_path)
+    if of_block:
+        total += layers * sum(_affine(shape, prefix) for prefix in set(prefixes))
     return total
 
 

@@ -251,14 +251,15 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
     matrices = (4 if shape.gated else 1) * 4.0 * m**2 if {"mlp", "mlp_fc"} & set(settings.components) else 0.0
     block = 0.0
     if whole and {"attn", "block", "chain"} & set(settings.components):
-        if d <= settings.exact_up_to:
-            some = min(steps, flops.matrix_steps(shape, settings.memory_gb))
-            parts = calibration.MATRIX_USED * some * 4.0 * d * (4 * m + 8 * d)
-            block = parts + whole * 4.0 * steps * d**2
-        else:
-            images = 4.0 * settings.probes * steps * d
-            group = settings.probes * steps * shape.bytes_per_row(longest(pairs))
-            block = (2 * whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9)
+        exact = d <= settings.exact_up_to
+        probes = flops.sketch_directions(steps, d) if exact else settings.probes
+        images = 4.0 * probes * steps * d
+        group = probes * steps * shape.bytes_per_row(longest(pairs))
+        block = (whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9 / 4)
+        if exact:
+            nodes = min(steps, calibration.NODES_AT_MOST)
+            hidden = min(nodes * 4.0 * d * (4 * m + 4 * d), settings.memory_gb * 1e9 / 4)
+            block += hidden + 4.0 * d**2 * (nodes * (whole + 3) + shape.heads)
     kept = _table_bytes("jacobian", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices + block
 

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from plateaus import embedded, weights
+from plateaus import bfloat16, embedded, weights
 from plateaus.stages.runner import Job, run
 
 
@@ -53,6 +53,9 @@ def fetch(job: Job) -> None:
                 job.progress(f"linking {source['path']}")
                 weights.make_local(building, Path(source["path"]))
                 name, licence = Path(source["path"]).name, "unknown"
+        if source.get("storage") == "bfloat16":
+            job.progress("rounding the weights to bfloat16")
+            bfloat16.store(building)
         weights.check_layernorm(building, source.get("layernorm") == "removed", job.model)
         card = weights.describe(building, name, source, licence, commit)
         _move_in(building, folder, json.dumps(card, indent=2, sort_keys=True) + "\n")

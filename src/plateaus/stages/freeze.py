@@ -72,9 +72,9 @@ def freeze_pair(
         if chosen:
             paths = recording.resid_post[chosen]
             of_logits = measure_logits(model, paths, _mean_scale(model, paths) if held else None)
-            for number, (measured, _) in zip(chosen, of_logits, strict=True):
+            for number, curve in zip(chosen, of_logits, strict=True):
                 group = recording.groups[number]
-                columns = curve_columns(measured, alphas, group.interp_layer, "logits", model.n_layers)
+                columns = curve_columns(curve.measures, alphas, group.interp_layer, "logits", model.n_layers)
                 curves.append(_columns(group, columns))
     return stack(curves)
 

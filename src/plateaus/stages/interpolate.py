@@ -85,12 +85,12 @@ def interpolate_pair(
     unpatched = model.logits(residuals[:, -1].to(model.device))
     checks: list[Columns] = []
     tokens: Columns = {}
-    of_logits = measure_logits(model, recording.resid_post)
-    for group, rows, (measures, ends) in zip(recording.groups, recording.resid_post, of_logits, strict=True):
+    of_logits = measure_logits(model, recording.resid_post, unpatched=unpatched)
+    for group, rows, curve in zip(recording.groups, recording.resid_post, of_logits, strict=True):
         layer = group.interp_layer
-        curves.append(curve_columns(measures, alphas, layer, "logits", model.n_layers))
-        error = (ends - unpatched).abs().amax(-1).cpu().numpy()
-        checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": error})
+        curves.append(curve_columns(curve.measures, alphas, layer, "logits", model.n_layers))
+        errors = curve.errors.cpu().numpy()
+        checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
         if layer == trace_layer:
             tokens = _tokens(model, rows, alphas, top_tokens)
     return PairResult(stack(curves), stack(checks), stack(trace), tokens)

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plateaus import block_jacobian, tables
+from plateaus import block_jacobian, nodes, tables
 from plateaus import mlp as closed
 from plateaus.architecture import mlp_of
+from plateaus.attention_jacobian import LayerAttention
+from plateaus.block_jacobian import Branches, Chain, Pushed
 from plateaus.canonical import digest
 from plateaus.curves import Columns, stack, with_pair
 from plateaus.prompts import SUITE
@@ -40,15 +42,16 @@ class PairState(NamedTuple):
     Attributes:
         trace: Its trace.
         prefix: Its prefix.
-        chain: The product of the block Jacobians so far (steps, d_model, d_model), or the images of random sign
-            vectors under it (probes, steps, d_model) where it is estimated; None before the first block.
+        chain: The product of the block Jacobians so far; None before the first block, and where it is estimated.
+        images: The images of random sign vectors under it, (k, steps, d_model).
         direction: The image under the chain of the path's unit tangent (steps, d_model).
         whole: Whether the norms of attention, block and chain are computed, or just the gains of the first two.
     """
 
     trace: Trace
     prefix: Prefix
-    chain: Tensor | None
+    chain: Chain | None
+    images: Tensor | None
     direction: Tensor
     whole: bool
 
@@ -70,7 +73,8 @@ def jacobian_layer(
         layer: A layer after the interpolation layer.
         states: One per pair.
         components: Which of `COMPONENTS`.
-        exact: Whether block and chain are exact; otherwise estimated from `probes` random directions.
+        exact: Whether the norms of attention, block and chain are exact; otherwise estimated from `probes` random
+            directions.
         probes: Number of random sign vectors.
         memory_gb: Budget for intermediate results.
 
@@ -78,6 +82,7 @@ def jacobian_layer(
         The rows of the `jacobian` table per pair, and the states after this layer.
     """
     mlp = mlp_of(model.bridge, layer)
+    attention = LayerAttention(model, layer, memory_gb=memory_gb / 4)
     matrices = closed.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
     rows, after = [], []
     for first in range(0, len(states), TOGETHER):
@@ -92,8 +97,10 @@ def jacobian_layer(
             own = slice(number * len(own_read), (number + 1) * len(own_read))  # all paths have as many steps
             found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
             if {"attn", "block", "chain"} & set(components):
+                before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
+                of = Branches(model, attention.at(before, state.prefix), mlp, own_read, at.of_rows(own))
                 measured, state = _of_block(
-                    model, layer, mlp, state, own_read, at.of_rows(own), exact, probes, memory_gb
+                    of, tangents(before), state, layer, exact=exact, probes=probes, memory_gb=memory_gb
                 )
                 found |= measured
             named = [_columns(state.trace, layer, name, found[name]) for name in components if name in found]
@@ -120,50 +127,44 @@ def _of_mlp(
 
 
 def _of_block(
-    model: Transformer,
-    layer: int,
-    mlp: closed.Mlp,
-    state: PairState,
-    read: Tensor,
-    at: closed.Linearisation,
-    exact: bool,
-    probes: int,
-    memory_gb: float,
+    of: Branches, v: Tensor, state: PairState, layer: int, *, exact: bool, probes: int, memory_gb: float
 ) -> tuple[dict[str, _Measured], PairState]:
-    before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
-    v = tangents(before)
-    chunk = int(memory_gb * 1e9 / (len(before) * model.bytes_per_row(state.prefix.length)))
+    """Attention, block and chain of one layer and pair.
 
-    def push_block(directions: Tensor) -> block_jacobian.Pushed:
-        return block_jacobian.block_push(model, layer, mlp, before, read, at, state.prefix, directions, chunk)
-
+    Args:
+        of: The block along the pair's path.
+        v: (steps, d_model), the path's unit tangent at what the block reads.
+        state: The pair's, before this block.
+        layer: Which block.
+        exact: As of `jacobian_layer`; likewise the others.
+        probes: Likewise.
+        memory_gb: Likewise.
+    """
     if not state.whole:
-        pushed = push_block(v[None])
+        pushed = block_jacobian.push(of, v[None])
         return {"attn": _gain(pushed.attn[0]), "block": _gain(pushed.block[0])}, state
-    pushed = push_block(torch.stack([v, state.direction]))
-    attn_gain, (block_gain, direction) = pushed.attn[0], pushed.block
+    seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
+    signs = block_jacobian.random_signs(nodes.directions(*v.shape) if exact else probes, v, seed)
+    images = [] if state.images is None else [state.images]
+    groups = [v[None], state.direction[None], signs, *images]
+    pushed = block_jacobian.push(of, torch.cat(groups))
+    (attn_gain, _, attn, *_), (block_gain, direction, block, *images) = (
+        values.split([len(group) for group in groups]) for values in pushed
+    )
+    image = images[0] if images else block  # before the first block the product is the identity
+    chain = state.chain
     if exact:
-        trial = block_jacobian.Trial(v, pushed.attn[0])
-        found = block_jacobian.exact_norms(
-            model, layer, mlp, before, read, state.prefix, state.chain, trial, memory_gb=memory_gb / 4
-        )
-        chain = found.product
-        norms = {
-            "attn": _exact(found.attn, attn_gain),
-            "block": _exact(found.block, block_gain),
-            "chain": _exact(found.chain, direction),
-        }
+        found = block_jacobian.exact_norms(of, chain, Pushed(attn, block), image, memory_gb=memory_gb / 8)
+        chain = found.chain
+        frobenius = [_exactly(values) for values in (found.attn, found.block, found.of_chain)]
     else:
-        seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
-        signs = block_jacobian.random_signs(probes, before, seed)
-        of_signs = push_block(signs)
-        chain = of_signs.block if state.chain is None else push_block(state.chain).block
-        norms = {
-            "attn": _estimated(of_signs.attn, attn_gain),
-            "block": _estimated(of_signs.block, block_gain),
-            "chain": _estimated(chain, direction),
-        }
-    return norms, state._replace(chain=chain, direction=direction)
+        frobenius = [block_jacobian.frobenius_estimate(values) for values in (attn, block, image)]
+    moved = (attn_gain[0], block_gain[0], direction[0])
+    norms = {
+        name: _Measured(*norm, torch.linalg.vector_norm(along, dim=-1))
+        for name, norm, along in zip(("attn", "block", "chain"), frobenius, moved, strict=True)
+    }
+    return norms, state._replace(chain=chain, images=image, direction=direction[0])
 
 
 def _gain(moved: Tensor) -> _Measured:
@@ -171,12 +172,12 @@ def _gain(moved: Tensor) -> _Measured:
     return _Measured(torch.full_like(gain, torch.nan), torch.full_like(gain, torch.nan), gain)
 
 
+def _exactly(frobenius: Tensor) -> tuple[Tensor, Tensor]:
+    return frobenius, torch.full_like(frobenius, torch.nan)
+
+
 def _exact(frobenius: Tensor, moved: Tensor) -> _Measured:
-    return _Measured(frobenius, torch.full_like(frobenius, torch.nan), torch.linalg.vector_norm(moved, dim=-1))
-
-
-def _estimated(pushed: Tensor, moved: Tensor) -> _Measured:
-    return _Measured(*block_jacobian.frobenius_estimate(pushed), torch.linalg.vector_norm(moved, dim=-1))
+    return _Measured(*_exactly(frobenius), torch.linalg.vector_norm(moved, dim=-1))
 
 
 def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> Columns:
@@ -193,7 +194,7 @@ def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> C
 def start(model: Transformer, trace: Trace, *, whole: bool = True) -> PairState:
     """A pair's state before the first block after the interpolation layer."""
     prefix = model.prefix(list(trace.pair.prefix))
-    return PairState(trace, prefix, None, tangents(trace.resid_pre[0]).to(model.device), whole)
+    return PairState(trace, prefix, None, None, tangents(trace.resid_pre[0]).to(model.device), whole)
 
 
 def jacobian(job: Job) -> None:
