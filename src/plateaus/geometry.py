@@ -96,6 +96,10 @@ class Measures(NamedTuple):
     projection: Tensor
     detour: Tensor
 
+    def of_groups(self) -> list[Measures]:
+        """One per group (the first dimension), on the CPU; all come over at once."""
+        return [Measures(*values) for values in zip(*(measure.cpu() for measure in self), strict=True)]
+
 
 def measure(
     x: Float[Tensor, "*groups steps d"],

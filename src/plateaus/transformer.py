@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import architecture, bfloat16, lean_imports
+from plateaus import accelerators, architecture, bfloat16, lean_imports
 from plateaus.errors import InputError
 from plateaus.freezing import Freezing
 
@@ -331,16 +331,18 @@ def _boot(folder: Path, device: torch.device, centre: bool) -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one.
+    """The device of that name; ``auto`` is a GPU where there is one, and of several one that no other job has.
 
     Raises:
         InputError: it is not on this machine.
     """
     have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if have[kind]))
+        name = next(kind for kind in ("cuda", "mps", "cpu") if have[kind])
     if not have[name]:
         raise InputError(f"compute.device: {name} is not on this machine: use auto or cpu")
+    if name == "cuda" and torch.cuda.device_count() > 1:
+        return torch.device(name, accelerators.claim(torch.cuda.device_count()))
     return torch.device(name)
 
 

@@ -139,6 +139,7 @@ TOLD = {
     },
     "differences": {"relative distance": 3e-6},
     "sweeps": {
+        "marginal": 1.25,
         "shares": [{"shape": "tiny", "seconds": 1.0, "gflops": 50.0, "share": 0.5}],
         "scaling": {
             name: sweeps.Curve(name, [1, 10], [1.0, 10.0], [0.5, 5.0], 1.0, 1.0)._asdict()
@@ -171,6 +172,7 @@ def test_the_page(tmp_path, root):
     assert "20 times less time" in html
     assert "4.00 GB against 3.00 GB" in html
     assert "one step in 10" in html
+    assert "takes 1.25 times what" in html
     assert html.count("<svg") + html.count("data:image/svg") >= 2
     assert "3.0e-06" in html
     assert "| all stages | 200 | 10.0 | 20.0 | 20.0 | 5.00 |" in (tmp_path / "bench.md").read_text()
@@ -188,6 +190,18 @@ def test_exponents_and_needs(tiny_folder):
     assert sweeps.needed(subject, 3, [subject.shape.layers - 1], 10) == 0
     found = sweeps.share(subject, "tiny", 50.0, steps=5)
     assert found["share"] == pytest.approx(found["gflops"] / 50.0)
+
+
+def test_a_loop_over_pairs(tiny_folder, monkeypatch):
+    monkeypatch.setattr(sweeps, "PAIRS", [1, 2, 4])
+    subject = sweeps.subject(tiny_folder("gpt2"))
+    seconds, operations = sweeps.pairs(subject)
+    assert len(seconds) == 4
+    assert seconds == sorted(seconds)
+    assert operations > sweeps.needed(subject, sweeps.PREFIX, [0], sweeps.STEPS)
+    # The first pair's seconds hold what is done once; the slope from there on does not.
+    curve = sweeps.Curve("pairs", [1, 2, 4], [9.0, 10.0, 12.0], [0.5, 1.0, 2.0], 1.0, 1.0)
+    assert sweeps.marginal(curve) == 2.0
 
 
 def test_an_unreadable_config_is_one_line(capsys):

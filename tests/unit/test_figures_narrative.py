@@ -257,3 +257,42 @@ def test_the_page_needs_its_run(monkeypatch):
     assert notebook.VARIABLE not in os.environ
     with pytest.raises(InputError, match="report stage"):
         notebook.Page.from_environment()
+
+
+def test_a_model_in_bfloat16_stands_beside_its_twin(page, capsys):
+    plain = {"source": "hub", "id": "a/b", "storage": "float32", "centre": False}
+    models = {
+        "plain": plain,
+        "half": {**plain, "storage": "bfloat16"},
+        "other": {**plain, "id": "a/c", "storage": "bfloat16"},
+    }
+    assert page_tables.twins(models) == {"half": "plain", "other": None}
+    page.context["config"]["models"] = {"other": models["other"]}
+    page.storage()
+    assert "The weights of `other` are kept in bfloat16. What that changes is not known here" in capsys.readouterr().out
+    page.context["config"]["models"] = {"plain": plain}
+    page.storage()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_largest_differences_between_twins(page, capsys):
+    root = page.results.root
+    curve = {
+        name: ["big-in" if name == "pair" else "logits" if name == "site" else 0] for name in tables.INTERPOLATE.columns
+    }
+    bare = {"stage": "interpolate", "condition": "none", "site": "logits", "pair": "big-in", "plateau": False}
+    for model, more in (("m.1", 0.0), ("m-1", 0.25)):
+        tables.write(
+            notebook.table_path(root, model, tables.INTERPOLATE, "s0-of-1"),
+            tables.INTERPOLATE,
+            {**curve, "distance": [0.5 + more], "step_size": [float("nan")]},
+            {},
+        )
+        sharp = {name: [bare.get(name, 0)] for name in tables.SHARPNESS.columns}
+        path = notebook.table_path(root, model, tables.SHARPNESS, "s0-of-1")
+        tables.write(path, tables.SHARPNESS, {**sharp, "w": [0.5 - more / 2]}, {})
+        norms = {name: [0] for name in tables.JACOBIAN.columns} | {"pair": ["big-in"], "component": ["mlp"]}
+        path = notebook.table_path(root, model, tables.JACOBIAN, "s0-of-1")
+        tables.write(path, tables.JACOBIAN, {**norms, "frobenius": [10.0 + more]}, {})
+    print(page_tables.storage(notebook.Page.from_environment().results, {"m-1": "m.1"}))
+    assert "| `m-1` | `m.1` | 0.2500 | 0.2500 | 0.1250 | 2.5 % |" in capsys.readouterr().out

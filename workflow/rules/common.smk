@@ -9,6 +9,7 @@ min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from plateaus import (
+    accelerators,
     code_inputs,
     config as configuration,
     job_environment,
@@ -92,7 +93,12 @@ def pending():
     return found
 
 
-THREADS = thread_count.of_job(CONFIG, workflow.cores)
+# Whether the jobs share this machine; elsewhere each asks for what it needs.
+LOCAL = workflow.is_main_process and workflow.nodes is None
+ACCELERATORS = accelerators.names(CONFIG["compute"]["device"])
+# Of another machine nothing is known but what the config asks for.
+GPU = int(bool(ACCELERATORS) if LOCAL else CONFIG["compute"]["device"] == "cuda")
+THREADS = thread_count.of_job(CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU)
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 
@@ -179,8 +185,6 @@ def made_from():
     return found
 
 
-# Whether the jobs share this machine; elsewhere each asks for what it needs.
-LOCAL = workflow.is_main_process and workflow.nodes is None
 try:
     ROOM = memory.room_of(
         CONFIG,
@@ -194,6 +198,8 @@ except InputError as error:
     sys.exit(f"error: {error}")
 if LOCAL and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", ROOM.megabytes_together())
+if LOCAL and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", len(ACCELERATORS))
 
 if workflow.is_main_process:
     try:

@@ -14,6 +14,7 @@ rule extract:
     threads: THREADS
     resources:
         mem_mb=memory_of("extract"),
+        gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
             slices.extract_slice(CONFIG, wildcards.model, SHARDS[wildcards.shard])
@@ -43,6 +44,7 @@ rule interpolate:
     threads: THREADS
     resources:
         mem_mb=memory_of("interpolate"),
+        gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "interpolate", wildcards.model)

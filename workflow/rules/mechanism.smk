@@ -15,6 +15,7 @@ rule freeze:
     threads: THREADS
     resources:
         mem_mb=memory_of("freeze"),
+        gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "freeze", wildcards.model)
@@ -40,6 +41,7 @@ rule jacobian:
     threads: THREADS
     resources:
         mem_mb=memory_of("jacobian"),
+        gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "jacobian", wildcards.model)
@@ -64,6 +66,7 @@ rule spline:
     threads: THREADS
     resources:
         mem_mb=memory_of("spline"),
+        gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "spline", wildcards.model)

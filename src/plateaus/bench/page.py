@@ -68,6 +68,11 @@ class Page:
         )
         print(markdown_table(["Blocks of", "Seconds", "GFLOP/s", "Share"], cells, caption, align="lrrr"))
 
+    @property
+    def marginal(self) -> str:
+        """What one more pair takes, over its matrix products."""
+        return f"{self.told['sweeps']['marginal']:.2f}"
+
     def agreement(self) -> None:
         """Print the largest differences between the two ways."""
         from plateaus.figures.page_tables import markdown_table

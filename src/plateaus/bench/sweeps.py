@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from plateaus.curves import measure_logits
 from plateaus.memory import BLOCKS_GB
 from plateaus.plan import flops, speed
 from plateaus.plan.shapes import Shape, shape_from
@@ -33,6 +34,9 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 WIDTHS = (128, 256, 512, 768, 1024, 1280)
 """Of the random models of growing size: GPT-2's blocks, 64 wide heads."""
 BLOCKS = 4
+PAIRS = [1, 2, 5, 10, 20, 50, 100, 200]
+PREFIX, STEPS, STRIDE = 3, 50, 5
+"""Of the pairs: tokens before the last one, points of a path, and every so many-th layer, as in the default run."""
 LARGE = {"n_embd": 1280, "n_head": 20, "n_layer": 6}
 """GPT-2 Large's blocks, six of its 36: the share of the speed is a matter of a block's shape."""
 
@@ -111,25 +115,34 @@ def share(subject: Subject, name: str, gflops: float, prefix_length: int = 3, st
     return {"shape": name, "seconds": seconds, "gflops": reached, "share": reached / gflops}
 
 
+def pairs(subject: Subject) -> tuple[list[float], float]:
+    """The first pair, the first two, ... of a loop over many, as a run takes those of the suite.
+
+    Returns:
+        Seconds from the beginning to the end of each pair, and the operations of one.
+    """
+    layers = range(0, subject.shape.layers, STRIDE)
+    chosen, seconds = groups(subject, layers, STEPS), []
+    start = time.perf_counter()
+    for _ in range(max(PAIRS)):
+        prefix = subject.model.prefix([1] * PREFIX)
+        *_, recording = sweep(subject.model, prefix, chosen, memory_gb=BLOCKS_GB[0])
+        for _ in measure_logits(subject.model, recording.resid_post):
+            pass
+        seconds.append(time.perf_counter() - start)
+    logits = len(layers) * flops.path_logits(subject.shape, STEPS)
+    return seconds, needed(subject, PREFIX, layers, STEPS) + flops.prefix_run(subject.shape, PREFIX) + logits
+
+
 def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[str, Curve]:
     """Time against pairs, interpolation layers, steps and prefix length on one model, and against the model's size."""
     last = subject.shape.layers - 1
+    seconds_of_pairs, of_pair = pairs(subject)
 
     def curve(unit: str, x: Sequence[int], at: Callable[[int], tuple[float, float]]) -> Curve:
         seconds, operations = zip(*map(at, x), strict=True)
         limit = [value / gflops / 1e9 for value in operations]
         return Curve(unit, list(x), list(seconds), limit, exponent(x, seconds), exponent(x, limit))
-
-    def pairs(count: int) -> tuple[float, float]:
-        chosen = groups(subject, [0], 10)
-
-        def once() -> None:
-            for _ in range(count):
-                for _ in sweep(subject.model, subject.model.prefix([1] * 3), chosen, memory_gb=BLOCKS_GB[0]):
-                    pass
-
-        once_prefix = flops.prefix_run(subject.shape, 3) - flops.logits_row(subject.shape)
-        return timed(once, 3 if count <= 10 else 1), count * (needed(subject, 3, [0], 10) + once_prefix)
 
     def one(prefix: int, layers: Sequence[int], steps: int) -> tuple[float, float]:
         return swept(subject, prefix, groups(subject, layers, steps)), needed(subject, prefix, layers, steps)
@@ -140,7 +153,7 @@ def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[s
         return swept(of_size, 3, chosen), needed(of_size, 3, [0], 200)
 
     return {
-        "pairs": curve("pairs", [1, 2, 5, 10, 20, 50, 100, 200], pairs),
+        "pairs": curve("pairs", PAIRS, lambda n: (seconds_of_pairs[n - 1], n * of_pair)),
         "layers": curve("interpolation layers", _counts(last), lambda n: one(3, _spread(n, last), 50)),
         "steps": curve("steps", [2, 5, 10, 20, 50, 100, 200, 500], lambda n: one(3, [0], n)),
         "prefix": curve("tokens of the prefix", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512], lambda n: one(n, [0], 50)),
@@ -184,6 +197,12 @@ def subject(folder: Path) -> Subject:
     return Subject(Transformer.load(folder), shape_from(told, 0, 0))
 
 
+def marginal(of_pairs: Curve) -> float:
+    """What one more pair takes over what its matrix products take: the slope between the first pair and the last."""
+    more = of_pairs.seconds[-1] - of_pairs.seconds[0]
+    return more / (of_pairs.limit[-1] - of_pairs.limit[0])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -203,7 +222,7 @@ def main() -> None:
         shares = [share(own, given.model, gflops), share(large, "GPT-2 Large", gflops)]
     curves = scaling(own, gflops, sizes)
     told = {name: curve._asdict() for name, curve in curves.items()}
-    print(json.dumps({"gflops": gflops, "shares": shares, "scaling": told}))
+    print(json.dumps({"gflops": gflops, "shares": shares, "scaling": told, "marginal": marginal(curves["pairs"])}))
 
 
 if __name__ == "__main__":

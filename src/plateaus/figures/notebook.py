@@ -304,6 +304,19 @@ class Page:
         """Print the model cards side by side."""
         print(page_tables.cards(self.context["cards"]))
 
+    def storage(self) -> None:
+        """Print what weights kept in bfloat16 change, where the same model is there in float32."""
+        found = page_tables.twins(self.context["config"]["models"])
+        both = {model: twin for model, twin in found.items() if twin is not None}
+        if both:
+            print(page_tables.storage(self.results, both))
+        alone = [f"`{model}`" for model, twin in found.items() if twin is None]
+        if alone:
+            print(
+                f"The weights of {wording.listed(alone)} are kept in bfloat16. What that changes is not known here, "
+                "because the same model with `storage: float32` is not in the configuration.\n"
+            )
+
     def versions(self) -> None:
         """Print the versions of the software."""
         print(page_tables.versions({**self.context.get("environment", {}), **self.context["versions"]}))

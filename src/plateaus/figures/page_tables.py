@@ -108,6 +108,61 @@ def cards(found: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown_table(["", *(f"`{model}`" for model in found)], rows, "The models. {#tbl-models}")
 
 
+def twins(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """Each model that keeps its weights in bfloat16, and the model that is the same but for that, if there is one.
+
+    Args:
+        models: The section of the config, with all defaults.
+    """
+    return {
+        name: next((other for other, told in models.items() if told == {**model, "storage": "float32"}), None)
+        for name, model in models.items()
+        if model.get("storage") == "bfloat16"
+    }
+
+
+def storage(results: Results, found: Mapping[str, str]) -> str:
+    """What rounding the weights to bfloat16 changes: largest differences between a model and its twin.
+
+    Args:
+        results: The run.
+        found: Model to its twin in float32.
+    """
+    head = ["Model", "Beside", "d at the logits", "d at any layer", "w at the logits", "MLP Jacobian norm"]
+    rows = []
+    for model, twin in found.items():
+        curves = _differences(results, (model, twin), tables.INTERPOLATE, "distance")
+        sharp = _differences(results, (model, twin), tables.SHARPNESS, "w")
+        norms = _differences(results, (model, twin), tables.JACOBIAN, "frobenius", relative=True)
+        largest = (
+            curves[curves.index.get_level_values("site") == "logits"].max(),
+            curves.max(),
+            sharp[sharp.index.get_level_values("site") == "logits"].max(),
+        )
+        of_mlp = norms[norms.index.get_level_values("component") == "mlp"].max()
+        cells = [*(wording.number(value, 4) for value in largest), f"{100 * of_mlp:.1f} %"]
+        rows.append([f"`{model}`", f"`{twin}`", *cells])
+    caption = (
+        "What rounding the weights to bfloat16 changes, at most: relative distances d and Jacobian norms of the pairs "
+        "shown, w of all pairs under all conditions. {#tbl-storage}"
+    )
+    return markdown_table(head, rows, caption, align="llrrrr")
+
+
+def _differences(
+    results: Results, models: tuple[str, str], table: tables.Table, column: str, *, relative: bool = False
+) -> Any:
+    """A column's absolute differences between two models, by the table's key."""
+    first, second = (
+        frame.assign(**{name: frame[name].astype(str) for name in table.key if frame[name].dtype == "category"})
+        .set_index(list(table.key))[column]
+        .dropna()
+        for frame in (results.table(model, table) for model in models)
+    )
+    difference = (first - second).abs()
+    return difference / second.abs() if relative else difference
+
+
 def versions(found: Mapping[str, str]) -> str:
     """The versions of the software."""
     rows = [[wording.escape(name), f"`{version}`"] for name, version in found.items()]

@@ -39,7 +39,7 @@ def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "e
     """
     runs = [model.run([*pair.prefix, token]) for token in (pair.token_a, pair.token_b)]
     residuals = torch.stack([resid for resid, _ in runs])
-    (_, logits_a), (_, logits_b) = runs
+    logits_a, logits_b = (logits.cpu() for _, logits in runs)  # not every device has float64
     log_p = torch.log_softmax(logits_a[-2].double(), -1) if pair.prefix else None
     first_a, first_b = residuals[0, 0], residuals[1, 0]
     row = {

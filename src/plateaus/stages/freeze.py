@@ -57,16 +57,17 @@ def freeze_pair(
         for layer in layers
         for condition in conditions
     ]
-    curves: list[Columns] = []
+    # Whatever is recorded stays on the device until the sweep is over.
+    recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
     recording: Recording | None = None
     for recording in sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=memory_gb):
-        measured = geometry.measure(recording.resid_post)
-        for number, group in enumerate(recording.groups):
-            one = Measures(*(values[number] for values in measured))
-            curves.append(
-                _columns(group, curve_columns(one, alphas, group.interp_layer, "resid_post", recording.layer))
-            )
+        recorded.append((recording.groups, recording.layer, geometry.measure(recording.resid_post)))
     assert recording is not None
+    curves = [
+        _columns(group, curve_columns(one, alphas, group.interp_layer, "resid_post", layer))
+        for of_layer, layer, measured in recorded
+        for group, one in zip(of_layer, measured.of_groups(), strict=True)
+    ]
     for held in (False, True):
         chosen = [number for number, group in enumerate(recording.groups) if (group.condition == "norm_mean") is held]
         if chosen:

@@ -71,18 +71,23 @@ def interpolate_pair(
     alphas = geometry.alphas(steps)
     groups = [Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id)) for layer in layers]
     prefix = model.prefix(list(pair.prefix))
-    curves: list[Columns] = []
-    trace: list[Columns] = []
+    # Whatever is recorded stays on the device until the sweep is over.
+    recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
+    traced: list[tuple[int, Tensor, Tensor]] = []
     recording: Recording | None = None
     for recording in sweep(model, prefix, groups, memory_gb=memory_gb):
-        measured = geometry.measure(recording.resid_post)
+        recorded.append((recording.groups, recording.layer, geometry.measure(recording.resid_post)))
         for number, group in enumerate(recording.groups):
-            one = Measures(*(values[number] for values in measured))
-            curves.append(curve_columns(one, alphas, group.interp_layer, "resid_post", recording.layer))
             if group.interp_layer == trace_layer < recording.layer:
-                trace.append(_trace(recording, number, alphas))
+                read, post = recording.mlp_input[number].clone(), recording.resid_post[number].clone()
+                traced.append((recording.layer, read, post))
     assert recording is not None
     unpatched = model.logits(residuals[:, -1].to(model.device))
+    curves = [
+        curve_columns(one, alphas, group.interp_layer, "resid_post", layer)
+        for of_layer, layer, measured in recorded
+        for group, one in zip(of_layer, measured.of_groups(), strict=True)
+    ]
     checks: list[Columns] = []
     tokens: Columns = {}
     of_logits = measure_logits(model, recording.resid_post, unpatched=unpatched)
@@ -93,17 +98,17 @@ def interpolate_pair(
         checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
         if layer == trace_layer:
             tokens = _tokens(model, rows, alphas, top_tokens)
-    return PairResult(stack(curves), stack(checks), stack(trace), tokens)
+    return PairResult(stack(curves), stack(checks), stack([_trace(*one, alphas) for one in traced]), tokens)
 
 
-def _trace(recording: Recording, group: int, alphas: Tensor) -> Columns:
+def _trace(layer: int, mlp_input: Tensor, resid_post: Tensor, alphas: Tensor) -> Columns:
     steps = len(alphas)
     return {
-        "layer": np.full(steps, recording.layer),
+        "layer": np.full(steps, layer),
         "step": np.arange(steps),
         "alpha": alphas.numpy(),
-        "mlp_input": recording.mlp_input[group].cpu().numpy(),
-        "resid_post": recording.resid_post[group].cpu().numpy(),
+        "mlp_input": mlp_input.cpu().numpy(),
+        "resid_post": resid_post.cpu().numpy(),
     }
 
 
