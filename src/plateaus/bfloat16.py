@@ -30,6 +30,7 @@ def store(folder: Path) -> None:
             metadata = file.metadata()
         new = path.with_suffix(".tmp")
         save_file(kept, new, metadata=metadata)
+        new.chmod(path.stat().st_mode)
         new.replace(path)
     config = folder / "config.json"
     told = json.loads(config.read_text(encoding="utf-8"))

@@ -217,6 +217,17 @@ def test_memory_grows_with_what_it_is_made_of():
     assert peak("interpolate", memory_gb=4.0) > peak("interpolate", memory_gb=0.1)
 
 
+def test_bfloat16_takes_half_of_the_room(schema, tmp_path):
+    both = resolved(schema, {"m": {"source": "embedded"}, "h": {"source": "embedded", "storage": "bfloat16"}})
+    lines = {(line.model, line.stage): line for line in estimate.make(both, [PAIR], tmp_path, gflops=None).lines}
+    weights = 4.0 * shapes.EMBEDDED_PARAMETERS
+    assert lines["m", "fetch"].disk - lines["h", "fetch"].disk == weights / 2
+    embedding = 4.0 * shapes.EMBEDDED["vocab_size"] * shapes.EMBEDDED["hidden_size"]  # widened while it is read
+    for stage in ("extract", "interpolate", "freeze", "jacobian"):
+        assert lines["m", stage].memory - lines["h", stage].memory == pytest.approx(weights / 2 - embedding)
+        assert lines["m", stage].flop == lines["h", stage].flop
+
+
 # ---- whole plans
 
 

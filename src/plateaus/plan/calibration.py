@@ -1,8 +1,8 @@
 """Constants of the cost model, measured on real runs; `python -m plateaus.plan --check` compares them with yours.
 
-Measured on 2 cores of an AMD EPYC (67 GFLOP/s per core in float32) on the default config (SmolLM2-135M and the same
-with random weights), on random models in the shapes of GPT-2 small, medium and large and of OPT-125M (50 steps, the
-post's two pairs in one shard), and on 40 pairs in one shard of GPT-2 small (30 steps).
+Measured on 2 cores of two machines, both AMD EPYC (67 and 35 GFLOP/s per core in float32), on the default config
+(SmolLM2-135M and the same with random weights), on random models in the shapes of GPT-2 small, medium and large and of
+OPT-125M (50 steps, the post's two pairs in one shard), and on 40 pairs in one shard of GPT-2 small (30 steps).
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ ROW_BYTES = {
 OTHER_ROW = 8.0
 
 # ---- time, as seconds of processor time over threads
-EFFICIENCY = {"extract": 0.12, "interpolate": 0.6, "freeze": 0.55, "jacobian": 0.65, "spline": 0.7}
+EFFICIENCY = {"extract": 0.15, "interpolate": 0.62, "freeze": 0.68, "jacobian": 0.72, "spline": 0.7}
 """Share of the measured matrix speed that a stage's operations run at: short prompts read every weight for a few
 rows, a sweep's rows come in hundreds, and the Jacobians are large products."""
-START_SECONDS = 8.0
+START_SECONDS = 6.0
 """Imports and tokenizer, of a job that loads a model."""
 SHARPNESS_SECONDS = 1.5
 """A job of sharpness, which loads none."""

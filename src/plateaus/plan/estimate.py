@@ -97,7 +97,7 @@ def make(
             continue
         settings = Settings.of(config, model, shape, block_gb)
         sizes = pair_sizes(config, model, pairs, settings, models_folder)
-        fetch = _fetch(entry["source"], shape)
+        fetch = _fetch(entry["source"], shape, narrow=settings.narrow)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
         for stage in SHARD_STAGES:
             for shard, members in shards.items():
@@ -187,11 +187,14 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
             return 0.0
 
 
-def _fetch(source: str, shape: Shape) -> _Cost:
+def _fetch(source: str, shape: Shape, *, narrow: bool) -> _Cost:
     cost = calibration.FETCH[source]
     # A local folder is linked, which takes no room where the file system can.
-    disk = 0.0 if source == "local" else shape.file_bytes + calibration.TOKENIZER_BYTES
-    return _Cost(0, 0.0, cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes, disk)
+    disk = 0.0 if source == "local" and not narrow else shape.file_bytes + calibration.TOKENIZER_BYTES
+    memory = cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes
+    if narrow:  # the stored file and its rounded copy
+        memory = max(memory, cost.base_bytes + 3 * shape.file_bytes)
+    return _Cost(0, 0.0, memory, disk)
 
 
 def _fetch_seconds(source: str, shape: Shape) -> float:

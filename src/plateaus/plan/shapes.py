@@ -152,7 +152,15 @@ def known() -> dict[str, Known]:
 
 
 def shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
-    """The shape of a model of the config, or None where it cannot be known before the model is fetched.
+    """The shape of a model of the config, or None where it cannot be known before the model is fetched."""
+    found = _shape_of(config, model, models_folder)
+    if found is not None and config["models"][model].get("storage") == "bfloat16":
+        return found._replace(file_bytes=found.model_bytes // 2)
+    return found
+
+
+def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
+    """The same, as it is before fetch rounds it.
 
     Looked for in the fetched folder, then by source: the local folder, the embedded model's constants, the table of
     published shapes, or the model that a random one is like.
@@ -167,7 +175,7 @@ def shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
         case "local":
             return _of_folder(Path(entry["path"]))
         case "random":
-            like = shape_of(config, entry["like"], models_folder)
+            like = _shape_of(config, entry["like"], models_folder)
             return None if like is None else like._replace(file_bytes=like.model_bytes)
         case _:
             published = known().get(str(entry.get("id")))

@@ -40,6 +40,7 @@ class Settings(NamedTuple):
         top_neurons: As in the config.
         memory_gb: Budget of a block.
         centre: Whether the model is rewritten in centred coordinates.
+        narrow: Whether its weights stay in memory as they are stored, in bfloat16.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class Settings(NamedTuple):
     top_neurons: int
     memory_gb: float
     centre: bool
+    narrow: bool = False
 
     @classmethod
     def of(cls, config: Mapping[str, Any], model: str, shape: Shape, block_gb: float = 1.0) -> Settings:
@@ -72,6 +74,7 @@ class Settings(NamedTuple):
             top_neurons=config["spline"]["top_neurons"],
             memory_gb=block_gb,
             centre=bool(config["models"][model].get("centre", False)),
+            narrow=config["models"][model].get("storage") == "bfloat16",
         )
 
     def traced(self, shape: Shape) -> int:
@@ -169,7 +172,9 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
         "spline": _spline,
     }
     base = calibration.BASE_BYTES
-    converting = base + shape.model_bytes + calibration.CONVERTED * shape.file_bytes if converted(shape) else 0.0
+    converting = 0.0
+    if converted(shape) and not settings.narrow:
+        converting = base + shape.model_bytes + calibration.CONVERTED * shape.file_bytes
     return max(converting, base + loaded_bytes(stage, shape, settings) + working[stage](shape, settings, pairs))
 
 
@@ -186,6 +191,8 @@ def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
         own = calibration.CENTRED_BLOCKS * blocks + calibration.CENTRED_EMBEDDINGS * embedding
         return own + shape.model_bytes
     left = calibration.EMBEDDINGS_LEFT["LayerNorm" if shape.centred else "RMSNorm"] * embedding
+    if settings.narrow:  # and the widest matrix in float32, while it is read
+        return left / 2 + shape.file_bytes + max(embedding, 4.0 * shape.d_model * shape.d_mlp)
     if stage == "spline" and not converted(shape):
         return left + 4.0 * settings.traced(shape) * shape.mlp_weights
     return left + shape.model_bytes
