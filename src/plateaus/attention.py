@@ -23,7 +23,8 @@ from torch import Tensor
 
 from plateaus.architecture import attention_norm, score_scale
 from plateaus.norm import Norm
-from plateaus.transformer import Prefix, Transformer
+from plateaus.prefix import Prefix
+from plateaus.transformer import Transformer
 
 
 class Heads(NamedTuple):

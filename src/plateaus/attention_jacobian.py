@@ -14,7 +14,8 @@ from torch import Tensor
 
 from plateaus import attention
 from plateaus.attention import Affine
-from plateaus.transformer import Prefix, Transformer
+from plateaus.prefix import Prefix
+from plateaus.transformer import Transformer
 
 AGREEMENT = 1e-3
 """Largest relative difference between the closed form and a derivative taken through the model, in float32."""

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from plateaus.transformer import Prefix, Transformer
+    from plateaus.prefix import Prefix
+    from plateaus.transformer import Transformer
 
 BASELINE = "none"
 CONDITIONS = ("none", "attn_mean", "mlp_mean", "attn_secant", "mlp_secant", "norm_mean", "attn_mlp_mean")

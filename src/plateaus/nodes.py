@@ -21,6 +21,9 @@ from torch import Tensor
 TOLERANCE = 2e-5
 """Of a matrix's Frobenius norm: a few times what float32 loses through the blocks of a model, so that the combinations
 do not chase its rounding."""
+SHORTEST = 1e-2
+"""Of the typical length of its kind: shorter ones are approximated as if they were that long, or what is next to
+nothing would have to be told from rounding."""
 DIMENSIONS_PER_STEP = 8
 """Numbers that a sketch has for every step, at least; with fewer, combinations could be found that are none."""
 
@@ -55,7 +58,7 @@ def choose(
     Args:
         sketches: One per kind, on any device.
         before: Steps that are taken before others.
-        tolerance: How much of a step's sketch may be left out.
+        tolerance: How much of a step's sketch may be left out, as a share of its length.
     """
     steps = len(sketches[0])
     if min(sketch.shape[1] for sketch in sketches) < DIMENSIONS_PER_STEP * steps:
@@ -65,7 +68,9 @@ def choose(
     squares = grams.diagonal(dim1=1, dim2=2)
     scales = squares.mean(1).clamp_min(torch.finfo(torch.float64).tiny)
     gram = (grams / scales[:, None, None]).sum(0)
-    allowed = tolerance**2 * (squares / scales[:, None]).amin(0).clamp_min(torch.finfo(torch.float64).eps)
+    if not bool(torch.isfinite(gram).all()):
+        return every_step(steps)  # a model that overflows is reported where its tables are checked
+    allowed = tolerance**2 * (squares / scales[:, None]).amin(0).clamp_min(SHORTEST**2)
     left_out, factor = gram.diagonal().clone(), gram.new_zeros(steps, steps)
     preferred = torch.zeros(steps, dtype=torch.bool)
     preferred[list(before)] = True

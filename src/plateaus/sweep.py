@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plateaus.freezing import BASELINE, Freezing
-from plateaus.transformer import Prefix, Transformer
+from plateaus.prefix import Prefix
+from plateaus.transformer import Transformer
 
 
 class Group(NamedTuple):

@@ -18,49 +18,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import accelerators, architecture, bfloat16, lean_imports
-from plateaus.errors import InputError
+from plateaus import architecture, lean_imports, loading
 from plateaus.freezing import Freezing
+from plateaus.prefix import Prefix
 
 Rows = Float[Tensor, "rows d_model"]
 
 
-class Prefix(NamedTuple):
-    """A prefix as every row sees it.
-
-    Attributes:
-        length: Number of prefix tokens.
-        keys: Per layer, (1, kv_heads, length, d_head), positions already encoded.
-        values: Per layer, the same shape.
-        calls: Per layer, the arguments with which the model calls that block for the token after the prefix.
-    """
-
-    length: int
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-    calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
-
-
 class _ReachedError(Exception):
     """Everything that was wanted of a block has been seen; not an error."""
-
-
-class _PrefixCache:
-    """What a block sees as its key-value cache: the prefix, shared by every row, then the row's own token."""
-
-    def __init__(self, prefix: Prefix, seen: dict[str, Tensor] | None = None) -> None:
-        self._prefix, self._seen = prefix, seen
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        rows = keys.shape[0]
-        keys = torch.cat([self._prefix.keys[layer].expand(rows, -1, -1, -1), keys], dim=2)
-        values = torch.cat([self._prefix.values[layer].expand(rows, -1, -1, -1), values], dim=2)
-        if self._seen is not None:
-            self._seen |= {"keys": keys, "values": values}
-        return keys, values
-
-    def get_seq_length(self, *_: Any) -> int:
-        return self._prefix.length
 
 
 class BlockOutput(NamedTuple):
@@ -103,8 +69,8 @@ class Transformer:
         Raises:
             InputError: no such folder, the device is not there, or norms that should be linear are not.
         """
-        chosen = pick_device(device)
-        return cls(lean_imports.lean(lambda: _boot(folder, chosen, centre)))
+        chosen = loading.pick_device(device)
+        return cls(lean_imports.lean(lambda: loading.boot(folder, chosen, centre)))
 
     # ---- whole sequences -------------------------------------------------------------------------------------
 
@@ -172,7 +138,8 @@ class Transformer:
             freezing: What to hold still.
             parts: Whether to return what attention and the MLP add.
         """
-        args, kwargs = self._call(layer, prefix)
+        together = prefix.together(len(rows), layer)
+        args, kwargs = prefix.call(layer, together=together)
         block = self.bridge.blocks[layer]
         seen: dict[str, Tensor] = {}
 
@@ -192,10 +159,10 @@ class Transformer:
         handle = reader.register_forward_pre_hook(lambda _, inputs: keep("mlp_input")(inputs[0], None))
         with _hooked(points):
             try:
-                output = _hidden(block(rows[:, None, :], *args, **kwargs))
+                output = _hidden(block(rows.unflatten(0, (-1, together)), *args, **kwargs))
             finally:
                 handle.remove()
-        return BlockOutput(output[:, 0], seen.pop("mlp_input"), seen)
+        return BlockOutput(output.reshape(rows.shape), seen.pop("mlp_input"), seen)
 
     def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
         """What attention adds to the residual stream at the last position, its norm included; differentiable."""
@@ -205,7 +172,7 @@ class Transformer:
             seen.append(value.reshape(rows.shape))
             raise _ReachedError
 
-        args, kwargs = self._call(layer, prefix)
+        args, kwargs = prefix.call(layer)
         block = self.bridge.blocks[layer]
         with _hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)  # what comes after attention is never run
@@ -242,21 +209,10 @@ class Transformer:
         ]
         if after_norm:
             points.append((block.ln1.hook_out, lambda value, hook: rows[:, None, :]))
-        args, kwargs = self._call(layer, prefix, seen)
+        args, kwargs = prefix.call(layer, seen)
         with _hooked(points), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)
         return seen
-
-    def _call(
-        self, layer: int, prefix: Prefix, seen: dict[str, Tensor] | None = None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a block after its residual input, with the shared prefix as its cache."""
-        args, kwargs = prefix.calls[layer]
-        cache = _PrefixCache(prefix, seen)
-        args = tuple(cache if _is_cache(value) else value for value in args)
-        kwargs = {name: cache if _is_cache(value) else value for name, value in kwargs.items()}
-        kwargs.pop("hidden_states", None)
-        return args, kwargs
 
     @torch.no_grad()
     def logits(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Float[Tensor, "rows d_vocab"]:
@@ -291,61 +247,6 @@ class Transformer:
         return 4 * 2 * (8 * self.d_model + 4 * self.d_mlp + attention)
 
 
-def _boot(folder: Path, device: torch.device, centre: bool) -> Any:
-    """TransformerLens' bridge around the model; arguments as of `Transformer.load`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports
-        from transformer_lens.model_bridge import TransformerBridge
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from plateaus.quiet import quiet_libraries
-
-    narrow = bfloat16.stored(folder)
-    dtype = torch.bfloat16 if narrow else torch.float32
-    with quiet_libraries():
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            attn_implementation="eager",
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-        )
-        model.requires_grad_(False)
-        torch.nn.Module.to(model, device)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model.config.architectures = [type(model).__name__]
-        bridge = TransformerBridge.boot_transformers(
-            str(folder), hf_model=model, tokenizer=tokenizer, device=str(device), dtype=dtype
-        )
-        architecture.complete_norms(bridge)
-        if narrow:
-            bfloat16.widen_vectors(bridge)
-            architecture.restore_scales(bridge)
-        architecture.prove_linear(bridge, str(folder))
-        if centre:
-            bridge.enable_compatibility_mode(fold_ln=False, center_unembed=False)
-        if narrow:
-            bfloat16.widen_when_read(bridge)
-    bridge.eval()
-    return bridge
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one, and of several one that no other job has.
-
-    Raises:
-        InputError: it is not on this machine.
-    """
-    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if have[kind])
-    if not have[name]:
-        raise InputError(f"compute.device: {name} is not on this machine: use auto or cpu")
-    if name == "cuda" and torch.cuda.device_count() > 1:
-        return torch.device(name, accelerators.claim(torch.cuda.device_count()))
-    return torch.device(name)
-
-
 def _hidden(output: Any) -> Tensor:
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden
@@ -364,7 +265,3 @@ def _hooked(points: Sequence[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
     finally:
         for point, _ in points:
             point.remove_hooks()
-
-
-def _is_cache(value: Any) -> bool:
-    return hasattr(value, "get_seq_length") and hasattr(value, "update")

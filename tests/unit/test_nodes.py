@@ -63,6 +63,22 @@ def test_a_sketch_too_small_to_tell_makes_every_step_a_node():
     assert nodes.directions(STEPS, 64) * 64 >= numbers
 
 
+def test_a_kind_that_is_nothing_does_not_hinder():
+    assert len(nodes.choose([curve(1000, 3), torch.zeros(STEPS, 1000)]).steps) == 3
+    fading = curve(1000, 3) * torch.logspace(0, -12, STEPS)[:, None]
+    found = nodes.choose([curve(1000, 2), fading])
+    combined = found.weights @ fading[list(found.steps)].double()
+    assert (
+        torch.linalg.vector_norm(combined - fading, dim=1).max() < 1e-4 * torch.linalg.vector_norm(fading, dim=1).max()
+    )
+
+
+def test_what_is_not_finite_is_left_for_the_table_to_report():
+    broken = curve(1000, 3)
+    broken[4, 7] = torch.inf
+    assert nodes.choose([broken]).steps == tuple(range(STEPS))
+
+
 def test_norms_from_the_nodes_are_those_of_the_matrices():
     matrices = curve(30 * 40, 5).view(STEPS, 30, 40)
     found = nodes.choose([matrices.flatten(1)])

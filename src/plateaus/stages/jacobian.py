@@ -15,12 +15,13 @@ from plateaus.attention_jacobian import LayerAttention
 from plateaus.block_jacobian import Branches, Chain, Pushed
 from plateaus.canonical import digest
 from plateaus.curves import Columns, stack, with_pair
+from plateaus.prefix import Prefix
 from plateaus.prompts import SUITE
 from plateaus.quiet import go_offline
 from plateaus.results import table_path
 from plateaus.stages.runner import Job, run
 from plateaus.trace import Trace, read_traces, tangents
-from plateaus.transformer import Prefix, Transformer
+from plateaus.transformer import Transformer
 
 COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
 

@@ -1,0 +1,101 @@
+"""The tokens that both prompts of a pair share: their keys and values, and how blocks are called after them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+SHARED_FROM = 32
+"""Tokens of a prefix from which rows share copies of its keys and values."""
+PREFIX_PER_ROW = 8
+"""Tokens of the prefix for every row that shares a copy: each row's scores with the others' tokens are wasted."""
+
+
+class Prefix(NamedTuple):
+    """A prefix as every row sees it.
+
+    Attributes:
+        length: Number of prefix tokens.
+        keys: Per layer, (1, kv_heads, length, d_head), positions already encoded.
+        values: Per layer, the same shape.
+        calls: Per layer, the arguments with which the model calls that block for the token after the prefix.
+    """
+
+    length: int
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
+
+    def together(self, rows: int, layer: int) -> int:
+        """How many rows to lay side by side, as positions that see the same copy of the prefix and of themselves.
+
+        Every sequence of a batch has keys and values of its own, a copy of the prefix's for each. Rows are all at the
+        position after the prefix, so some of them can be one sequence, in which a mask hides them from each other.
+        """
+        args, kwargs = self.calls[layer]
+        if self.length < SHARED_FROM or not any(map(_is_mask, (*args, *kwargs.values()))):
+            return 1
+        return max(count for count in range(1, self.length // PREFIX_PER_ROW + 1) if rows % count == 0)
+
+    def call(
+        self, layer: int, seen: dict[str, Tensor] | None = None, *, together: int = 1
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a block after its residual input, with this prefix as its cache.
+
+        Args:
+            layer: Which block.
+            seen: Where to keep the keys and values that its attention meets.
+            together: How many rows share a copy of the prefix's.
+        """
+        args, kwargs = self.calls[layer]
+        cache = _Cache(self, seen)
+
+        def given(value: Any) -> Any:
+            if _is_cache(value):
+                return cache
+            return _own_token_alone(value, together) if _is_mask(value) else value
+
+        args = tuple(given(value) for value in args)
+        kwargs = {name: given(value) for name, value in kwargs.items()}
+        kwargs.pop("hidden_states", None)
+        return args, kwargs
+
+
+class _Cache:
+    """What a block sees as its key-value cache: the prefix, shared by every row, then the row's own token."""
+
+    def __init__(self, prefix: Prefix, seen: dict[str, Tensor] | None = None) -> None:
+        self._prefix, self._seen = prefix, seen
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        rows = keys.shape[0]
+        keys = torch.cat([self._prefix.keys[layer].expand(rows, -1, -1, -1), keys], dim=2)
+        values = torch.cat([self._prefix.values[layer].expand(rows, -1, -1, -1), values], dim=2)
+        if self._seen is not None:
+            self._seen |= {"keys": keys, "values": values}
+        return keys, values
+
+    def get_seq_length(self, *_: Any) -> int:
+        return self._prefix.length
+
+
+def _is_cache(value: Any) -> bool:
+    return hasattr(value, "get_seq_length") and hasattr(value, "update")
+
+
+def _is_mask(value: Any) -> bool:
+    """Whether an argument of a block is its attention mask, (batch, heads, queries, keys)."""
+    return isinstance(value, Tensor) and value.dim() == 4
+
+
+def _own_token_alone(mask: Tensor, together: int) -> Tensor:
+    """The mask of one token after a prefix for several at that place, each of which sees the prefix and itself."""
+    if together == 1:
+        return mask
+    hidden = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+    own = torch.full((together, together), hidden, dtype=mask.dtype, device=mask.device)
+    own.diagonal().copy_(mask[0, 0, 0, -1].expand(together))
+    own = own.expand(*mask.shape[:2], -1, -1)
+    return torch.cat([mask[..., :-1].expand(-1, -1, together, -1), own], dim=-1)
