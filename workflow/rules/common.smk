@@ -98,7 +98,9 @@ LOCAL = workflow.is_main_process and workflow.nodes is None
 ACCELERATORS = accelerators.names(CONFIG["compute"]["device"])
 # Of another machine nothing is known but what the config asks for.
 GPU = int(bool(ACCELERATORS) if LOCAL else CONFIG["compute"]["device"] == "cuda")
-THREADS = thread_count.of_job(CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU)
+THREADS = thread_count.of_job(
+    CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU
+)
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 
