@@ -4,12 +4,13 @@ Both import, at their top, code for training, compiling, distributing and data s
 seconds spends before its model is loaded. Inside `unused_left_out` optional packages look as if they were not
 installed, required ones that are never called are empty stand-ins, and torch's compiler and its distributed part look
 absent. What is already imported is left alone, and outside of the block nothing of it remains: whoever imports one of
-these packages later gets the real one. Should the libraries come to use at import what is left out here, they are
-imported as usual: that costs time and nothing else.
+these packages later gets the real one, and so does a model that calls a stand-in. Should the libraries come to need at
+import what is left out here, they are imported as usual: that costs time and nothing else.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +27,23 @@ STAND_INS = ("datasets", "pandas", "torch._dynamo")
 """Imported in any case: for data sets, plots of patching, and compiling."""
 
 
-class _Nothing(type):
-    """A class that stands for anything: a base class, a decorator that leaves its function alone, a namespace."""
+class _StandIn(type):
+    """What a stand-in module has under any name: a class that may serve as a base class, a decorator or a namespace.
+
+    Called while imports are left out it is a decorator that leaves its function alone; called later, by a model that
+    needs it after all, it is the real thing.
+    """
+
+    origin: tuple[_StandIns, str, str]
+    """Who made it, and the module and the name in it that it stands for."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        finder, module, name = cls.origin
+        if not finder.active:
+            real: Any = importlib.import_module(module)
+            for part in name.split("."):
+                real = getattr(real, part)
+            return real(*args, **kwargs)
         return args[0] if args and callable(args[0]) else cls
 
     def __bool__(cls) -> bool:
@@ -38,14 +52,20 @@ class _Nothing(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Nothing(name, (), {})
+        finder, module, own = cls.origin
+        return _stand_in(finder, module, f"{own}.{name}")
+
+
+def _stand_in(finder: _StandIns, module: str, name: str) -> _StandIn:
+    return _StandIn(name.rpartition(".")[2], (), {"origin": (finder, module, name)})
 
 
 class _StandIns(MetaPathFinder, Loader):
-    """Finds empty modules in place of those in `STAND_INS` and of all below them."""
+    """Finds stand-ins for the modules of some names and for all below them."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
+        self.active = True
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         """An empty package, for a name that is one of these or below one."""
@@ -58,7 +78,14 @@ class _StandIns(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing in it but what is asked for."""
-        module.__getattr__ = lambda name: _Nothing(name, (), {})  # type: ignore[method-assign]
+        name = module.__name__
+
+        def anything(attribute: str) -> _StandIn:
+            if attribute.startswith("__"):
+                raise AttributeError(attribute)
+            return _stand_in(self, name, attribute)
+
+        module.__getattr__ = anything  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -80,6 +107,7 @@ def unused_left_out() -> Iterator[None]:
     finally:
         torch.distributed.is_available, torch.compiler.disable = kept
         sys.meta_path.remove(finder)
+        finder.active = False
         for name in absent:
             sys.modules.pop(name, None)
         for name in [name for name, module in sys.modules.items() if getattr(module, "__loader__", None) is finder]:
