@@ -13,10 +13,11 @@ def prepare(source: Path) -> None:
     Args:
         source: The folder that holds the package, put first so that a checkout runs its own code.
     """
-    # Freed memory is kept for the next tensor of that size in place of being given back to the system and faulted in
-    # again page by page, which is half of the time of a job whose tensors are large.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**33))
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**33))
+    # Tensors of some rows are taken from memory that was freed before, in place of being given back to the system and
+    # faulted in again page by page; larger ones, whose making takes longer than that, are not, since between them what
+    # is small and stays leaves holes that nothing fits into.
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**21))
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**24))
     _prepend("PATH", Path(sys.executable).parent)
     _prepend("PYTHONPATH", source)
 
