@@ -193,7 +193,7 @@ def block_norms(shape: Shape, prefix: int, steps: int, *, exact: bool, probes: i
     if not exact:
         return pushed
     d, m = shape.d_model, shape.d_mlp
-    choosing = 3 * 2.0 * steps**2 * sketch * d if sketch * d >= SKETCH * steps else 0.0
+    choosing = 3 * 2.0 * steps**2 * sketch * d
     mlp = (shape.mlp_inputs * 2.0 * d * m + 2.0 * d * d * m + 2.0 * d * d) * nodes
     products = (0 if shape.parallel else 1) + (0 if first else 1)
     norms = 3 * 2.0 * nodes**2 * (d**2 + steps)
