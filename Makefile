@@ -23,7 +23,7 @@ help: ## list the targets
 	@echo
 	@echo '  CORES=4  CONFIG=config/other.yaml  SNAKEMAKE_ARGS="--dry-run"  PYTEST_ARGS="-k name"  PYTHON=python3.12'
 
-setup: ## make .venv and install what the lock says; at once where that is done
+setup: ## make .venv and install what the lock says; returns immediately where that is done
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/setup_env.py
 
 report: setup ## run the whole workflow, up to the report; only what has changed runs again
@@ -35,19 +35,20 @@ plan: setup ## what the run will take: jobs, rows, GFLOP, memory, disk and minut
 
 verify: ## recompute the default run, and compare its tables and claims with what is committed in tests/golden
 	@$(MAKE) report CONFIG=
-	@.venv/bin/python -m plateaus.golden --check
+	@.venv/bin/python -m plateaus.run.golden --check
 
 golden: ## write tests/golden anew from the default run
 	@$(MAKE) report CONFIG=
-	@.venv/bin/python -m plateaus.golden --write
+	@.venv/bin/python -m plateaus.run.golden --write
 
 test: setup ## run the tests
 	@.venv/bin/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-check: setup ## lint, formatting and types, of the Python and of the workflow
+check: setup ## lint, formatting, types and order of imports, of the Python and of the workflow
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports
 	@.venv/bin/snakefmt --check Snakefile workflow
 	@.venv/bin/snakemake --lint
 
@@ -57,10 +58,10 @@ format: setup ## mend what ruff and snakefmt can mend
 	@.venv/bin/snakefmt Snakefile workflow
 
 docs: setup ## write config/README.md from the schema
-	@.venv/bin/python -m plateaus.config_readme
+	@.venv/bin/python -m plateaus.config.readme
 
 suite: setup ## draw config/prompts/suite.tsv and its manifest from the lexicon
-	@.venv/bin/python -m plateaus.suite
+	@.venv/bin/python -m plateaus.prompts.suite
 
 bench: setup ## time every stage against the usual way and against its arithmetic: results/bench/index.html
 	@.venv/bin/python -m plateaus.bench $(CONFIG) --cores $(CORES)
@@ -74,8 +75,11 @@ architectures: setup ## measure every supported architecture against plain model
 claims-power: setup ## false positives and power of every claim's test, over 500 and 200 made-up runs
 	@.venv/bin/python tools/claims_power.py --jobs $(CORES)
 
-lock: ## remake requirements.lock with the newest versions that pyproject.toml allows
-	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/lock.py
+# A GPU build of torch brings its own libraries, in versions that torch pins itself: they do not belong in the lock.
+lock: setup ## remake requirements.lock with the newest versions that pyproject.toml allows
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --extra dev --no-annotate --no-emit-index-url \
+		--custom-compile-command 'make lock' pyproject.toml | grep -vE '^(nvidia-|cuda-|triton)' > .venv/new.lock
+	@mv .venv/new.lock requirements.lock
 
 clean: ## remove results and the workflow's records; keep .venv and fetched models
 	@rm -rf results .snakemake

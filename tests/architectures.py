@@ -2,7 +2,7 @@
 
     python -m tests.architectures        (or: make architectures)
 
-prints the table of what is supported with the errors found; tests/unit/test_architectures.py asserts them.
+prints the table of what is supported with the errors found; tests/unit/model/test_architectures.py asserts them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from plateaus import architecture, canonical, prompts, splines, tables
-from plateaus import mlp as closed
-from plateaus.freezing import CONDITIONS
-from plateaus.prompts import Pair
-from plateaus.quiet import OFFLINE, quiet_libraries
-from plateaus.results import table_path
+from plateaus.data import canonical, tables
+from plateaus.data.results import table_path
+from plateaus.mechanism import mlp_jacobian, splines
+from plateaus.model import architecture
+from plateaus.model.freezing import CONDITIONS
+from plateaus.model.mlp import Mlp
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import COLUMNS, Pair, pairs_digest, shard_of
+from plateaus.sources.quiet import OFFLINE, quiet_libraries
 from plateaus.stages.extract import extract
 from plateaus.stages.fetch import fetch
 from plateaus.stages.freeze import freeze
@@ -30,7 +33,6 @@ from plateaus.stages.interpolate import interpolate
 from plateaus.stages.jacobian import COMPONENTS, jacobian
 from plateaus.stages.runner import Job
 from plateaus.stages.spline import spline
-from plateaus.transformer import Transformer
 from tests import oracle, tiny
 
 PAIR = Pair("house-big-in", "The house was", "big", "in", "published")
@@ -73,11 +75,11 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
     """fetch -> extract -> interpolate -> freeze -> jacobian -> spline as their commands do; the tables by name."""
     table = folder / "pairs.tsv"
     folder.mkdir(parents=True, exist_ok=True)
-    table.write_text("\t".join(prompts.COLUMNS) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
+    table.write_text("\t".join(COLUMNS) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
     curves = {"centre": False, "steps": STEPS, "path": "spherical"}
     traced = {"centre": False, "path": "spherical", "trace_layer": 0}
     slices: dict[str, dict[str, Any]] = {
-        "extract": {"centre": False, "pairs": prompts.pairs_digest([pair])},
+        "extract": {"centre": False, "pairs": pairs_digest([pair])},
         "interpolate": {
             **curves, "layers": list(LAYERS), "suite_stride": 5, "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
         },
@@ -90,7 +92,7 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
 
     def job(stage: str, slice_: dict[str, Any]) -> Job:
         return Job(
-            stage=stage, root=folder, model="tiny", shard=prompts.shard_of(pair.id, 1), slice=slice_,
+            stage=stage, root=folder, model="tiny", shard=shard_of(pair.id, 1), slice=slice_,
             model_folder=folder / "model", extra={"prompts": section}, threads=1, device="cpu",
             memory_gb=1.0, progress=lambda _: None,
         )  # fmt: skip
@@ -99,7 +101,7 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
     for stage, function in STAGES.items():
         function(job(stage, slices[stage]))
     return {
-        declared.name: tables.read(declared, [table_path(folder, "tiny", declared, prompts.shard_of(pair.id, 1))])
+        declared.name: tables.read(declared, [table_path(folder, "tiny", declared, shard_of(pair.id, 1))])
         for declared in tables.TABLES.values()
         if declared.stage in STAGES
     }
@@ -136,7 +138,7 @@ def frozen_error(rows: Any, plain: torch.nn.Module, kind: str, both: tuple[list[
     return worst
 
 
-def in_float64(mlp: closed.Mlp) -> closed.Mlp:
+def in_float64(mlp: Mlp) -> Mlp:
     """The same branch in float64."""
 
     def double(record: Any) -> Any:
@@ -145,7 +147,7 @@ def in_float64(mlp: closed.Mlp) -> closed.Mlp:
         )
 
     post = None if mlp.post_norm is None else double(mlp.post_norm)
-    return closed.Mlp(**{**double(mlp)._asdict(), "norm": double(mlp.norm), "post_norm": post})
+    return Mlp(**{**double(mlp)._asdict(), "norm": double(mlp.norm), "post_norm": post})
 
 
 def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int = 2) -> Iterator[float]:
@@ -156,12 +158,12 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
     x = 2 * torch.randn(6, model.d_model, dtype=torch.float64) + 0.3
     matrices = torch.stack([torch.autograd.functional.jacobian(lambda one: branch(one[None])[0], row) for row in x])
     v = torch.randn_like(x)
-    found = closed.jacobian_norms(mlp, closed.gram(mlp), x, mlp.linearise(x))
+    found = mlp_jacobian.jacobian_norms(mlp, mlp_jacobian.gram(mlp), x, mlp.linearise(x))
     for value, expected in (
         (mlp(x), branch(x)),
         (found.mlp, matrices.flatten(1).norm(dim=1)),
-        (closed.jacobian(mlp, x), matrices),
-        (closed.push(mlp, x, mlp.linearise(x), v), (matrices @ v[:, :, None]).squeeze(-1)),
+        (mlp_jacobian.jacobian(mlp, x), matrices),
+        (mlp_jacobian.push(mlp, x, mlp.linearise(x), v), (matrices @ v[:, :, None]).squeeze(-1)),
     ):
         yield float((value - expected).norm() / expected.norm())
     # Without its norms: W_out act(W_in (gain u + bias)), with respect to a (centred) u.
@@ -180,7 +182,7 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
     )
     expected = expected.flatten(1).norm(dim=1)
     yield float((found.mlp_fc - expected).norm() / expected.norm())
-    norm, read = closed.separate_norm(mlp, x)
+    norm, read = mlp_jacobian.separate_norm(mlp, x)
     expected = torch.stack(
         [torch.autograd.functional.jacobian(lambda one: norm(one[None])[0], row).norm() for row in read]
     )
@@ -281,7 +283,7 @@ def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
     card = json.loads((folder / "model" / "card.json").read_text(encoding="utf-8"))
     assert card["layers"] == model.n_layers
     assert canonical.digest(card["files"])
-    from plateaus.attention import read_affine
+    from plateaus.mechanism.closed_attention import read_affine
 
     exact = read_affine(model, 2, model.prefix(both[0][:-1])) is not None
     return Row(

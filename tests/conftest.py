@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plateaus.quiet import OFFLINE
+from plateaus.sources.quiet import OFFLINE
 
 os.environ.update(OFFLINE)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores must not take two threads each
@@ -38,7 +38,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model as fetch makes it: the fetched one if there is one, else made here."""
-    from plateaus import embedded
+    from plateaus.sources import embedded
 
     for card in sorted((ROOT / "resources" / "models").glob("smollm2-135m-????????/card.json")):
         return card.parent

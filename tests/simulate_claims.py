@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from plateaus.claims import registry, testing
-from plateaus.claims.evidence import Filters
-from plateaus.claims.interface import Rules
-from plateaus.claims.testing import Models
-from plateaus.claims.verdicts import Judgement, judge
+from plateaus.claims import registry
+from plateaus.judging import testing
+from plateaus.judging.evidence import Filters
+from plateaus.judging.interface import Rules
+from plateaus.judging.testing import Models
+from plateaus.judging.verdicts import Judgement, judge
 
 Floats = NDArray[np.float64]
 MODEL, RANDOM = "model", "model-random"
@@ -43,7 +44,7 @@ class Made(NamedTuple):
     tables: dict[tuple[str, str], pd.DataFrame]
 
     def __call__(self, model: str, table: str, columns: Sequence[str], filters: Filters) -> pd.DataFrame | None:
-        """As `plateaus.claims.evidence.Source`."""
+        """As `plateaus.judging.evidence.Source`."""
         frame = self.tables.get((model, table))
         if frame is None or not {*columns, *filters} <= set(frame.columns):
             return None

@@ -17,16 +17,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from plateaus import mlp as closed
-from plateaus.norm import Norm
-from plateaus.stages.runner import machine
+from plateaus.mechanism import mlp_jacobian
+from plateaus.model.mlp import Mlp
+from plateaus.model.norm import Norm
+from plateaus.plan.machine import machine
 
 
-def branch(d_model: int, d_mlp: int) -> closed.Mlp:
+def branch(d_model: int, d_mlp: int) -> Mlp:
     """An MLP branch of GPT-2's kind with random weights."""
     torch.manual_seed(0)
     norm = Norm(1 + 0.1 * torch.randn(d_model), 0.1 * torch.randn(d_model), 1e-5, centred=True)
-    return closed.Mlp(
+    return Mlp(
         norm=norm,
         w_in=torch.randn(d_mlp, d_model) / d_model**0.5,
         b_in=0.1 * torch.randn(d_mlp),
@@ -61,8 +62,8 @@ def main() -> None:
         return mlp(x[None])[0]
 
     def closed_form(pairs: int) -> Tensor:
-        matrices = closed.gram(mlp)
-        return torch.cat([closed.jacobian_norms(mlp, matrices, x, mlp.linearise(x)).mlp for x in inputs[:pairs]])
+        matrices = mlp_jacobian.gram(mlp)
+        return torch.cat([mlp_jacobian.jacobian_norms(mlp, matrices, x, mlp.linearise(x)).mlp for x in inputs[:pairs]])
 
     def by_steps() -> Tensor:
         return torch.stack([torch.func.jacrev(one)(x).norm() for x in inputs[0]])

@@ -20,7 +20,7 @@ from scipy import stats
 from tests import simulate_claims as simulate
 
 from plateaus.claims import registry
-from plateaus.claims.interface import Rules
+from plateaus.judging.interface import Rules
 
 RULES = Rules(resamples=200)
 BATCH = 25

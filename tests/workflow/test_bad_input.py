@@ -225,14 +225,14 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from tests.unit.test_interpolate import sweep_of
+    from tests.unit.stages.test_interpolate import sweep_of
 
     folder = tiny.save("llama", tmp_path / "nan")
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         model.model.layers[3].mlp.down_proj.weight[0, 0] = torch.nan
     model.save_pretrained(folder)
-    from plateaus import tables
+    from plateaus.data import tables
 
     columns = dict(sweep_of(folder, [0])[0].interpolate)
     columns["pair"] = ["x"] * len(columns["step"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from plateaus import tables
-from plateaus.config import STAGES
+from plateaus.config.stages import STAGES
+from plateaus.data import tables
 from tests.workflow.project import CONFIG, Project
 
 
@@ -61,9 +61,9 @@ def test_a_second_run_gives_the_same_bytes(finished: Project, tmp_path: Path):
 
 def test_two_runs_in_one_folder_do_not_meet(finished: Project, tmp_path: Path):
     project = finished.copy(tmp_path / "busy")
-    from plateaus import runlock
+    from plateaus.run import lock
 
-    with runlock.hold(project.folder / "results" / "tiny"):
+    with lock.hold(project.folder / "results" / "tiny"):
         done = project.run("--cores", "1", check=False)
     assert done.returncode == 1
     assert "is in use by another run" in done.stderr

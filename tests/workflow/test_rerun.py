@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from plateaus import config as configuration
-from plateaus.prompts import read_pairs
-from plateaus.sampling import sample
+from plateaus.config import stages
+from plateaus.config.reading import SCHEMA, leaves, load_schema, resolve
+from plateaus.prompts.pairs import read_pairs
+from plateaus.prompts.sampling import sample
 from tests import tiny
-from tests.unit.test_claims import OWN
+from tests.unit.claims.test_claims import OWN
 from tests.workflow.project import CONFIG, PAIRS, ROOT, SUITE, Project
 
-SCHEMA = configuration.load_schema(ROOT / configuration.SCHEMA)
+SCHEMA = load_schema(ROOT / SCHEMA)
 
 EDITS: dict[str, Any] = {
     "run": "other",
@@ -82,8 +83,8 @@ HUB = {f"models.*.{key}" for key in ("id", "revision", "revisions", "dtype")}
 def following(*stages: str) -> set[str]:
     """The stages and everything that takes their outputs, directly or not."""
     found = set(stages)
-    for stage in configuration.STAGES:
-        if found & set(configuration.FOLLOWS[stage]):
+    for stage in stages.STAGES:
+        if found & set(stages.FOLLOWS[stage]):
             found.add(stage)
     return found
 
@@ -91,8 +92,8 @@ def following(*stages: str) -> set[str]:
 def readers(leaf: str) -> set[str]:
     if leaf == "run":
         # The fetched models are shared by all runs.
-        return set(configuration.STAGES) - {"fetch"}
-    return {stage for stage, keys in configuration.READS.items() if leaf in keys}
+        return set(stages.STAGES) - {"fetch"}
+    return {stage for stage, keys in stages.READS.items() if leaf in keys}
 
 
 def edited(leaf: str) -> dict[str, Any]:
@@ -120,12 +121,12 @@ def edited(leaf: str) -> dict[str, Any]:
 
 
 def test_every_key_is_in_the_table_of_edits():
-    assert set(EDITS) == {leaf for leaf, _ in configuration.leaves(SCHEMA)}
+    assert set(EDITS) == {leaf for leaf, _ in leaves(SCHEMA)}
 
 
 @pytest.mark.parametrize("leaf", sorted(EDITS))
 def test_every_key_has_a_reader(leaf):
-    assert bool(readers(leaf)) != (leaf in configuration.READS_NOTHING)
+    assert bool(readers(leaf)) != (leaf in stages.READS_NOTHING)
 
 
 @pytest.mark.parametrize("leaf", sorted(EDITS))
@@ -161,7 +162,7 @@ def test_touching_everything_plans_nothing(project: Project):
 @pytest.mark.parametrize(
     ("module", "stages"),
     [
-        *((f"stages/{stage}.py", (stage,)) for stage in configuration.STAGES if stage != "figures"),
+        *((f"stages/{stage}.py", (stage,)) for stage in stages.STAGES if stage != "figures"),
         ("stages/figures.py", ("figures",)),
         ("sweep.py", ("interpolate", "freeze")),
         ("splines.py", ("spline",)),
@@ -235,6 +236,6 @@ def test_two_values_swapped_are_an_edit(project: Project):
 
 
 def test_the_default_config_is_what_the_readme_says(root):
-    config = configuration.resolve(yaml.safe_load((root / "config/config.yaml").read_text()), SCHEMA)
+    config = resolve(yaml.safe_load((root / "config/config.yaml").read_text()), SCHEMA)
     assert list(config["models"]) == ["smollm2-135m", "smollm2-135m-random"]
     assert config["interpolate"]["steps"] == 50

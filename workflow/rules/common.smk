@@ -8,24 +8,19 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from plateaus import (
-    accelerators,
-    code_inputs,
-    config as configuration,
-    job_environment,
-    memory,
-    precheck,
-    prompts,
-    runlock,
-    sampling,
-    slices,
-    tables,
-    threads as thread_count,
-)
-from plateaus.canonical import canonical_json
 from plateaus.claims import registry
+from plateaus.config import slices
+from plateaus.config.models import model_key
+from plateaus.config.reading import SCHEMA, load_schema, resolve
+from plateaus.data import tables
+from plateaus.data.canonical import canonical_json
+from plateaus.data.results import table_path
 from plateaus.errors import InputError
-from plateaus.results import table_path
+from plateaus.model import accelerators
+from plateaus.plan import threads as thread_count
+from plateaus.prompts import sampling
+from plateaus.prompts.pairs import split
+from plateaus.run import code_inputs, job_environment, lock, memory, precheck
 
 job_environment.prepare(Path(workflow.basedir) / "src")
 
@@ -36,11 +31,9 @@ if "models" not in config:
 
 
 try:
-    CONFIG = configuration.resolve(
-        config, configuration.load_schema(Path(workflow.basedir) / configuration.SCHEMA)
-    )
+    CONFIG = resolve(config, load_schema(Path(workflow.basedir) / SCHEMA))
     PAIRS = sampling.pairs_of(CONFIG["prompts"])
-    SHARDS = prompts.split(PAIRS, CONFIG["prompts"]["shards"])
+    SHARDS = split(PAIRS, CONFIG["prompts"]["shards"])
     RESULTS = Path("results") / CONFIG["run"]
     OWN_CLAIMS = registry.files_in(CONFIG["claims"]["folder"])
     MODELS_FOLDER = Path("resources/models")
@@ -51,7 +44,7 @@ except InputError as error:
 
 
 def model_folder(model):
-    return MODELS_FOLDER / configuration.model_key(CONFIG, model)
+    return MODELS_FOLDER / model_key(CONFIG, model)
 
 
 def model_folders():
@@ -207,7 +200,7 @@ if workflow.is_main_process:
     try:
         precheck.check_records(made_from())
         if not workflow.dryrun:
-            RUN_LOCK = runlock.hold(RESULTS)
+            RUN_LOCK = lock.hold(RESULTS)
     except InputError as error:
         sys.exit(f"error: {error}")
 

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from plateaus import job_environment
-from plateaus import threads as thread_count
 from plateaus.bench import processes, ways
 from plateaus.bench.summary import STAGES
 from plateaus.bench.ways import Measured, Run
-from plateaus.canonical import canonical_json
+from plateaus.data.canonical import canonical_json
+from plateaus.data.tables import atomic_path
 from plateaus.errors import InputError
+from plateaus.plan import threads
 from plateaus.render.error import RenderError
-from plateaus.tables import atomic_path
+from plateaus.run import job_environment
 
 FOLDER = Path("results/bench")
 SOURCE = Path("report")
@@ -93,7 +93,7 @@ def prepare(path: Path, cores: int, share: int) -> Run:
     config = {**config, "run": "bench", "prompts": {**config["prompts"], "suite": "", "shards": 1}}
     config["compute"] = {**config["compute"], "device": "cpu"}
     model = next(iter(config["models"]))
-    return Run(config, model, FOLDER, thread_count.of_job({**config, "models": {model: None}}, cores), share)
+    return Run(config, model, FOLDER, threads.of_job({**config, "models": {model: None}}, cores), share)
 
 
 def measure(run: Run, repeats: int) -> dict[str, dict[str, list[dict[str, float]]]]:
@@ -113,7 +113,7 @@ def about(run: Run, repeats: int) -> dict[str, Any]:
     """What was measured, and where."""
     from importlib.metadata import version
 
-    from plateaus.stages.runner import machine
+    from plateaus.plan.machine import machine
 
     return {
         "machine": machine(),

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plateaus import tables
 from plateaus.bench.ways import Run
-from plateaus.results import table_path
+from plateaus.data import tables
+from plateaus.data.results import table_path
 
 
 def differences(run: Run) -> dict[str, float]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from plateaus import architecture
-from plateaus.prompts import TokenisedPair
-from plateaus.transformer import Transformer
+from plateaus.model import architecture
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import TokenisedPair
 
 CHUNK = 128
 """Rows of a Jacobian at a time, as the post's released code has it."""

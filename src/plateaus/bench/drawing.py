@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from plateaus.bench import summary
-from plateaus.figures import style
+from plateaus.drawing import style
 
 
 def _plain(axis: Axis) -> None:

@@ -45,7 +45,7 @@ class Page:
 
     def stages(self) -> None:
         """Print the comparison."""
-        from plateaus.figures.page_tables import markdown_table
+        from plateaus.page.tables import markdown_table
 
         head, cells = summary.table_of_time(self.told)
         caption = f"Time, the usual way and ours: {summary.where(self.told)}. {{#tbl-time}}"
@@ -56,7 +56,7 @@ class Page:
 
     def shares(self) -> None:
         """Print how near the sweep comes to the machine's speed."""
-        from plateaus.figures.page_tables import markdown_table
+        from plateaus.page.tables import markdown_table
 
         cells = [
             [one["shape"], summary.seconds(one["seconds"]), f"{one['gflops']:.0f}", f"{100 * one['share']:.0f} %"]
@@ -75,7 +75,7 @@ class Page:
 
     def agreement(self) -> None:
         """Print the largest differences between the two ways."""
-        from plateaus.figures.page_tables import markdown_table
+        from plateaus.page.tables import markdown_table
 
         cells = [[kind, f"{value:.1e}"] for kind, value in self.told["differences"].items()]
         print(

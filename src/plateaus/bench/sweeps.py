@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from plateaus.curves import measure_logits
-from plateaus.memory import BLOCKS_GB
+from plateaus.curves.logits import measure_logits
+from plateaus.curves.sweep import Group, sweep
+from plateaus.model.transformer import Transformer
 from plateaus.plan import flops, speed
 from plateaus.plan.shapes import Shape, shape_from
-from plateaus.quiet import go_offline
-from plateaus.sweep import Group, sweep
-from plateaus.transformer import Transformer
+from plateaus.run.memory import BLOCKS_GB
+from plateaus.sources.quiet import go_offline
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WIDTHS = (128, 256, 512, 768, 1024, 1280)

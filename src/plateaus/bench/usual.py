@@ -24,11 +24,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plateaus import geometry
 from plateaus.bench import components
-from plateaus.prompts import Pair, TokenisedPair, tokenise_with_file
-from plateaus.quiet import go_offline
-from plateaus.transformer import Transformer
+from plateaus.curves import geometry
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import Pair, TokenisedPair, tokenise_with_file
+from plateaus.sources.quiet import go_offline
 
 RECORDED = ("hook_attn_out", "hook_resid_mid", "mlp.hook_pre", "hook_mlp_out", "hook_resid_post")
 Recorded = dict[str, Tensor]
@@ -206,7 +206,7 @@ class Usual:
         return {name: seen[name] for name in names}
 
     def frozen(self, condition: str, layer: int, outputs: dict[str, Tensor]) -> dict[str, Hook]:
-        """The hooks of a freezing condition (see `plateaus.freezing`), by name."""
+        """The hooks of a freezing condition (see `plateaus.model.freezing`), by name."""
         alpha = geometry.alphas(self.steps)[:, None]
 
         def to_mean(value: Tensor, hook: Any) -> Tensor:

@@ -7,15 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plateaus import sampling, slices
 from plateaus.bench import processes
-from plateaus.canonical import canonical_json
-from plateaus.config import Config, model_key
+from plateaus.config import slices
+from plateaus.config.models import model_key
+from plateaus.config.reading import Config
+from plateaus.data.canonical import canonical_json
 from plateaus.errors import InputError
-from plateaus.memory import BLOCKS_GB
 from plateaus.plan.shapes import shape_of
 from plateaus.plan.storage import Settings
-from plateaus.prompts import Pair, split
+from plateaus.prompts import sampling
+from plateaus.prompts.pairs import Pair, split
+from plateaus.run.memory import BLOCKS_GB
 
 MODELS_FOLDER = Path("resources/models")
 

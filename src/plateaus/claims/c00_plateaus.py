@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from plateaus.claims import statistics
-from plateaus.claims.evidence import Evidence
-from plateaus.claims.interface import Claim, Finding, Secondary
-from plateaus.claims.reading import of_logits
+from plateaus.judging import statistics
+from plateaus.judging.evidence import Evidence
+from plateaus.judging.interface import Claim, Finding, Secondary
+from plateaus.judging.measures import of_logits
 
 CLAIM = Claim(
     id="C0",

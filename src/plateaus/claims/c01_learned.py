@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.claims.evidence import Evidence
-from plateaus.claims.interface import Claim, Finding
-from plateaus.claims.reading import WIDTHS, less, of_logits
+from plateaus.judging.evidence import Evidence
+from plateaus.judging.interface import Claim, Finding
+from plateaus.judging.measures import WIDTHS, less, of_logits
 
 CLAIM = Claim(
     id="C1",

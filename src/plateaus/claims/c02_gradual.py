@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plateaus.claims.evidence import Evidence, some
-from plateaus.claims.interface import Claim, Finding
-from plateaus.claims.reading import WIDTHS, at_layers, need_layers
-from plateaus.claims.statistics import spearman
+from plateaus.judging.evidence import Evidence, some
+from plateaus.judging.interface import Claim, Finding
+from plateaus.judging.measures import WIDTHS, at_layers, need_layers
+from plateaus.judging.statistics import spearman
 
 CLAIM = Claim(
     id="C2",

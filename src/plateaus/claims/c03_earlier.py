@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from plateaus.claims.evidence import Evidence
-from plateaus.claims.interface import Claim, Finding
-from plateaus.claims.reading import WIDTHS, at_layers, need_layers
-from plateaus.claims.statistics import spearman
+from plateaus.judging.evidence import Evidence
+from plateaus.judging.interface import Claim, Finding
+from plateaus.judging.measures import WIDTHS, at_layers, need_layers
+from plateaus.judging.statistics import spearman
 
 CLAIM = Claim(
     id="C3",

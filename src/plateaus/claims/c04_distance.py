@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from plateaus.claims.evidence import Evidence, some
-from plateaus.claims.interface import Claim, Finding, NotTested, Side
-from plateaus.claims.reading import WIDTHS, at_layers
-from plateaus.claims.verdicts import number
+from plateaus.judging.evidence import Evidence, some
+from plateaus.judging.interface import Claim, Finding, NotTested, Side
+from plateaus.judging.measures import WIDTHS, at_layers
+from plateaus.judging.verdicts import number
 
 CLAIM = Claim(
     id="C4",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from plateaus.claims import statistics
-from plateaus.claims.evidence import Evidence, some
-from plateaus.claims.interface import Claim, Finding, Side
-from plateaus.claims.reading import WIDTHS, at_logits, by_pair, less, of_logits
-from plateaus.claims.verdicts import number
+from plateaus.judging import statistics
+from plateaus.judging.evidence import Evidence, some
+from plateaus.judging.interface import Claim, Finding, Side
+from plateaus.judging.measures import WIDTHS, at_logits, by_pair, less, of_logits
+from plateaus.judging.verdicts import number
 
 CLAIM = Claim(
     id="C5",

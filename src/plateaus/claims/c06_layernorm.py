@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from plateaus.claims import statistics
-from plateaus.claims.evidence import Evidence, some
-from plateaus.claims.interface import Claim, Finding, NotTested
-from plateaus.claims.reading import WIDTHS, less, of_logits
+from plateaus.judging import statistics
+from plateaus.judging.evidence import Evidence, some
+from plateaus.judging.interface import Claim, Finding, NotTested
+from plateaus.judging.measures import WIDTHS, less, of_logits
 
 CLAIM = Claim(
     id="C6",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.claims.evidence import Evidence
-from plateaus.claims.interface import Claim, Finding
-from plateaus.claims.reading import BOUNDARIES, boundaries, closeness, per_pair, profiles
+from plateaus.judging.evidence import Evidence
+from plateaus.judging.interface import Claim, Finding
+from plateaus.judging.measures import BOUNDARIES, boundaries, closeness, per_pair, profiles
 
 CLAIM = Claim(
     id="C7",

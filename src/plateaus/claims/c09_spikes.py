@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaus.claims.evidence import Evidence, some
-from plateaus.claims.interface import Claim, Finding
-from plateaus.claims.reading import Profile, need_layers, profiles
-from plateaus.claims.statistics import spearman
+from plateaus.judging.evidence import Evidence, some
+from plateaus.judging.interface import Claim, Finding
+from plateaus.judging.measures import Profile, need_layers, profiles
+from plateaus.judging.statistics import spearman
 
 Floats = NDArray[np.float64]
 

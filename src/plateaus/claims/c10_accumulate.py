@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaus.claims.evidence import Evidence, Filters, some
-from plateaus.claims.interface import Claim, Finding, NotTested
-from plateaus.claims.reading import Profile, profiles
-from plateaus.claims.statistics import correlation, spearman
+from plateaus.judging.evidence import Evidence, Filters, some
+from plateaus.judging.interface import Claim, Finding, NotTested
+from plateaus.judging.measures import Profile, profiles
+from plateaus.judging.statistics import correlation, spearman
 
 Floats = NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaus.claims.evidence import Evidence, Filters, some
-from plateaus.claims.interface import Claim, Finding, NotTested
-from plateaus.claims.reading import profiles
+from plateaus.judging.evidence import Evidence, Filters, some
+from plateaus.judging.interface import Claim, Finding, NotTested
+from plateaus.judging.measures import profiles
 
 Floats = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaus.claims import statistics
-from plateaus.claims.evidence import Evidence
-from plateaus.claims.interface import Claim, Finding, NotTested, Secondary
-from plateaus.claims.reading import WIDTHS, of_logits
+from plateaus.judging import statistics
+from plateaus.judging.evidence import Evidence
+from plateaus.judging.interface import Claim, Finding, NotTested, Secondary
+from plateaus.judging.measures import WIDTHS, of_logits
 
 Floats = NDArray[np.float64]
 COVARIATES = ("angle", "log_p_a", "log_p_b")

@@ -14,10 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from plateaus.claims.interface import Claim, ClaimModule
+from plateaus import claims
 from plateaus.errors import InputError
+from plateaus.judging.interface import Claim
+from plateaus.judging.module import ClaimModule
 
-HERE = Path(__file__).parent
+HERE = Path(claims.__file__).parent
 PATTERN = "c[0-9][0-9]_*.py"
 
 

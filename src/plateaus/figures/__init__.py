@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from plateaus.figures.contract import About, Drawing, FigureModule, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing.contract import About, Drawing, FigureModule, LeftOut, Settings
 
 __all__ = ["FIGURES", "NAMES", "About", "Drawing", "FigureModule", "LeftOut", "Settings", "draw", "save"]
 
@@ -60,7 +60,7 @@ FIGURES: Mapping[str, FigureModule] = _Registry()
 
 def draw(name: str, results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     """Draw one figure of one model, in the project's style whatever the user's own matplotlib settings are."""
-    from plateaus.figures import style
+    from plateaus.drawing import style
 
     with style.applied():
         return FIGURES[name].draw(results, model, settings)
@@ -68,7 +68,7 @@ def draw(name: str, results: Results, model: str, settings: Settings) -> Drawing
 
 def save(drawing: Drawing, folder: Path, name: str, dpi: int) -> None:
     """Write `folder/name.svg` and `folder/name.png`: equal drawings give equal bytes."""
-    from plateaus.figures import style
+    from plateaus.drawing import style
 
     for suffix in ("svg", "png"):
         style.write(drawing.figure, Path(folder) / f"{name}.{suffix}", salt=name + drawing.alt, dpi=dpi)

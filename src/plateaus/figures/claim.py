@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plateaus import tables
-from plateaus.figures import judged, panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.judged import Judged
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
+from plateaus.judging import judged
+from plateaus.judging.judged import Judged
 
 MOST_BINS = 24
 TITLE_WIDTHS = (54, 27)

@@ -8,11 +8,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plateaus import figures, tables
+from plateaus import figures
+from plateaus.data import tables
+from plateaus.data.results import Results, table_path
+from plateaus.drawing import style
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 from plateaus.errors import InputError
-from plateaus.figures import claim, judged, style
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results, table_path
+from plateaus.figures import claim
+from plateaus.judging import judged
 
 ALL = "all"
 """Stands for the model of a figure that is not of one model."""

@@ -10,10 +10,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from plateaus import tables
-from plateaus.figures import panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "The method"
 READS = (tables.ENDPOINTS,)

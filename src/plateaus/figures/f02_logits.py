@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from plateaus.figures import panels, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
-from plateaus.sharpness import Sharpness
+from plateaus.curves.sharpness import Sharpness
+from plateaus.data.results import Results
+from plateaus.drawing import panels, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Relative distance of the logits"
 READS = panels.READS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plateaus.figures import panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Relative distance with a fixed number of layers between"
 READS = panels.READS

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from plateaus.figures import f06_freezing, frozen, panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import frozen, panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
+from plateaus.figures import f06_freezing
 
 TITLE = "Without LayerNorm"
 READS = frozen.READS

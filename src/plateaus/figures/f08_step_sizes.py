@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from plateaus.figures import panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Step sizes at every later layer"
 READS = panels.READS

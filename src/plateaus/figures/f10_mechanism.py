@@ -7,11 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plateaus import tables
-from plateaus.figures import by_layer, mechanism, panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.figures.mechanism import Frames
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import by_layer, panels, picture, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
+from plateaus.drawing.picture import Frames
 
 TITLE = "How shallow bumps add up to a plateau"
 READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN)
@@ -33,8 +33,8 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     if reason:
         return LeftOut(reason)
     pairs = [panels.words(results, pair) for pair in settings.pairs]
-    measured = [mechanism.of_model(results, model, pair.id, settings.trace_layer) for pair in pairs]
-    columns = [("Toy", mechanism.toy()), *((pair.name, one) for pair, one in zip(pairs, measured, strict=True))]
+    measured = [picture.of_model(results, model, pair.id, settings.trace_layer) for pair in pairs]
+    columns = [("Toy", picture.toy()), *((pair.name, one) for pair, one in zip(pairs, measured, strict=True))]
     figure = Figure(figsize=(style.WIDTH, 4.4), layout="constrained")
     panels.apart(figure)
     axes = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 2])
@@ -47,9 +47,9 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     panels.distance_axis(list(axes[1]))
     handles, labels = axes[1, -1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    compared = [(pair, mechanism.errors(one)) for pair, one in zip(pairs, measured, strict=True)]
+    compared = [(pair, picture.errors(one)) for pair, one in zip(pairs, measured, strict=True)]
     caption = (
-        f"**The picture of the mechanism**, as a toy in which all {mechanism.TOY_LAYERS} layers have the same shallow "
+        f"**The picture of the mechanism**, as a toy in which all {picture.TOY_LAYERS} layers have the same shallow "
         f"bump of gain (left), and from the directional gains of the model's blocks (right). Top: the steps, evenly "
         f"spaced at the start, and where the layers have drawn them. Bottom: the relative distance that this predicts "
         f"at the last layer, and the measured one. Root mean square error of the prediction, against that of a "

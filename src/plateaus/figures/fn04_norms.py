@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from plateaus import tables
-from plateaus.figures import by_layer, panels, stacked, style, wording
-from plateaus.figures.by_layer import Profile, Profiles
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import by_layer, panels, stacked, style, wording
+from plateaus.drawing.by_layer import Profile, Profiles
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Residual norms and the Jacobian of the norm"
 READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN)

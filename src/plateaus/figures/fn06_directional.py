@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from plateaus import tables
-from plateaus.figures import by_layer, panels, stacked, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import by_layer, panels, stacked, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Directional gain"
 READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.JACOBIAN)

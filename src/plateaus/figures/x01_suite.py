@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from plateaus import tables
-from plateaus.figures import panels, style, suite, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
-from plateaus.sharpness import STRAIGHT_WIDTH
+from plateaus.curves.sharpness import STRAIGHT_WIDTH
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, suite, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Sharpness over the prompt suite"
 READS = (tables.ENDPOINTS, tables.SHARPNESS)

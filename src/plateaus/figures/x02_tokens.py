@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plateaus import tables
-from plateaus.figures import panels, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data import tables
+from plateaus.data.results import Results
+from plateaus.drawing import panels, style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Next-token probabilities along the path"
 READS = (tables.ENDPOINTS, tables.TOKENS)

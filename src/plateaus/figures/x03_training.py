@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.figures import across, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import across, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Sharpness over training"
 READS = across.READS
@@ -28,7 +28,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         return LeftOut("no model of this run has `revisions`, checkpoints of one training run")
     from matplotlib.figure import Figure
 
-    from plateaus.figures import style
+    from plateaus.drawing import style
 
     figure = Figure(figsize=(style.WIDTH, 3.4 * len(found)), layout="constrained")
     for ax, (name, points) in zip(figure.subplots(len(found), squeeze=False)[:, 0], found.items(), strict=True):

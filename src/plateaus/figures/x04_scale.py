@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.figures import across, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import across, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
 TITLE = "Sharpness over model sizes"
 READS = across.READS

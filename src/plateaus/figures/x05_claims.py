@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from plateaus.figures import judged, style, wording
-from plateaus.figures.contract import Drawing, LeftOut, Settings
-from plateaus.results import Results
+from plateaus.data.results import Results
+from plateaus.drawing import style, wording
+from plateaus.drawing.contract import Drawing, LeftOut, Settings
+from plateaus.judging import judged
 
 TITLE = "The claims"
 READS = (judged.READS[0],)

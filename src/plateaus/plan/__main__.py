@@ -7,12 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-from plateaus import config as configuration
-from plateaus import sampling
-from plateaus import threads as thread_count
+from plateaus.config import models
+from plateaus.config.reading import Config, load_schema, resolve
 from plateaus.errors import InputError
-from plateaus.plan import estimate, layout, measured, speed
+from plateaus.plan import estimate, layout, measured, speed, threads
 from plateaus.plan.speed import Speed
+from plateaus.prompts import sampling
 
 MODELS_FOLDER = Path("resources/models")
 
@@ -31,16 +31,16 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         for path in given.config:
             config = read_config(path)
-            threads, device = thread_count.of_job(config, given.cores), config["compute"]["device"]
-            if (threads, device) not in speeds:
+            per_job, device = threads.of_job(config, given.cores), config["compute"]["device"]
+            if (per_job, device) not in speeds:
                 told = given.gflops is not None
-                speeds[threads, device] = speed.given(given.gflops, threads) if told else speed.measure(threads, device)
-            _show(path, config, speeds[threads, device], max(1, given.cores // threads), given)
+                speeds[per_job, device] = speed.given(given.gflops, per_job) if told else speed.measure(per_job, device)
+            _show(path, config, speeds[per_job, device], max(1, given.cores // per_job), given)
     except InputError as error:
         sys.exit(f"error: {error}")
 
 
-def _show(path: Path, config: configuration.Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
+def _show(path: Path, config: Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
     """One config, in the form that was asked for."""
     pairs = sampling.pairs_of(config["prompts"])
     # A header must not depend on what happens to be fetched here.
@@ -51,13 +51,13 @@ def _show(path: Path, config: configuration.Config, found: Speed, slots: int, gi
         path.write_text(layout.with_comment(text, layout.comment(plan, found, slots)), encoding="utf-8")
     elif given.check:
         root = Path("results") / config["run"]
-        folders = {model: MODELS_FOLDER / configuration.model_key(config, model) for model in config["models"]}
+        folders = {model: MODELS_FOLDER / models.model_key(config, model) for model in config["models"]}
         print(measured.table(plan, [measured.read(root, line, folders.get(line.model)) for line in plan.lines]), end="")
     else:
         print(layout.table(plan, found, slots, str(path)), end="")
 
 
-def read_config(path: Path) -> configuration.Config:
+def read_config(path: Path) -> Config:
     """A config file as the workflow reads it: one that names no models is laid over the default.
 
     Raises:
@@ -65,7 +65,7 @@ def read_config(path: Path) -> configuration.Config:
     """
     import yaml
 
-    def load(file: Path) -> configuration.Config:
+    def load(file: Path) -> Config:
         try:
             found = yaml.safe_load(file.read_text(encoding="utf-8"))
         except OSError as error:
@@ -79,10 +79,10 @@ def read_config(path: Path) -> configuration.Config:
     raw = load(path)
     if "models" not in raw:
         raw = _over(load(Path("config/config.yaml")), raw)
-    return configuration.resolve(raw, configuration.load_schema())
+    return resolve(raw, load_schema())
 
 
-def _over(below: configuration.Config, above: configuration.Config) -> configuration.Config:
+def _over(below: Config, above: Config) -> Config:
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# ---- memory, with the allocator that `plateaus.job_environment` asks for, which keeps what is freed
+# ---- memory, with the allocator that `plateaus.run.job_environment` asks for, which keeps what is freed
 BASE_BYTES = 0.60e9
 """Python, torch, transformers and TransformerLens, pyarrow, and a loaded tokenizer, before any weight is touched."""
 EMBEDDINGS_LEFT = {"LayerNorm": 1.3, "RMSNorm": 0.0}
@@ -33,9 +33,9 @@ PUSH_USED = 0.25
 TRACE_COPIES = 4
 """Copies of the traced vectors: three are kept (before, read, after), and one is there while they are read."""
 NODES_AT_MOST = 30
-"""Nodes of a path in its last layers, where its matrices take the most room (see `plateaus.nodes`)."""
+"""Nodes of a path in its last layers, where its matrices take the most room (see `plateaus.mechanism.nodes`)."""
 
-# ---- disk: zstd at level 3, as `plateaus.tables.write_table` has it
+# ---- disk: zstd at level 3, as `plateaus.data.tables.write_table` has it
 VECTOR_ON_DISK = 0.93
 """Bytes on disk per byte of a recorded vector: float32 hardly compresses."""
 DICTIONARY_VALUES, DICTIONARY_INDEX = 2**18, 1.9

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plateaus.config import FOLLOWS, STAGES, Config, model_key
+from plateaus.config.models import model_key
+from plateaus.config.reading import Config
+from plateaus.config.stages import FOLLOWS, STAGES
 from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
 from plateaus.plan.storage import PairSize, Settings
-from plateaus.prompts import SUITE, Pair, split, tokenise_with_file
+from plateaus.prompts.pairs import SUITE, Pair, split, tokenise_with_file
 
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """One job per model and shard."""

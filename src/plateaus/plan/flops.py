@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from plateaus.plan.shapes import Shape
 
 LOGIT_BLOCK, LOGIT_BYTES = 64, 1e8
-"""As in `plateaus.curves`, which loads torch."""
+"""As in `plateaus.curves.rows`, which loads torch."""
 GRAM_BLOCKS = 8
-"""As `BLOCKS` in `plateaus.mlp`, which loads torch."""
+"""As `BLOCKS` in `plateaus.model.mlp`, which loads torch."""
 TRIED = 3
-"""As in `plateaus.attention_jacobian`, which loads torch."""
+"""As in `plateaus.mechanism.attention_jacobian`, which loads torch."""
 SKETCH = 8
-"""As `DIMENSIONS_PER_STEP` in `plateaus.nodes`, which loads torch."""
+"""As `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
 NODES = 16
 """Nodes of a path of 50 steps and more, on the average over the layers of the post's two pairs on SmolLM2-135M."""
 
@@ -85,7 +85,7 @@ def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditi
 
 
 def gram(shape: Shape) -> float:
-    """The Gram matrices of one layer (`plateaus.mlp.gram`): blocks on and below the diagonal, the mixed one whole."""
+    """The Gram matrices of one layer (`mlp_jacobian.gram`): blocks on and below the diagonal, the mixed one whole."""
     whole = 4.0 * shape.d_mlp**2 * shape.d_model
     symmetric = whole * (GRAM_BLOCKS + 1) / (2 * GRAM_BLOCKS)
     return 2 * symmetric + whole if shape.gated else symmetric
@@ -165,7 +165,7 @@ def _attention_matrices(shape: Shape, prefix: int, rows: int) -> float:
 
 
 def sketch_directions(steps: int, d_model: int) -> int:
-    """As `plateaus.nodes.directions`."""
+    """As `plateaus.mechanism.nodes.directions`."""
     return max(4, -(-SKETCH * steps // d_model))
 
 

@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plateaus.config import Config, model_key
+from plateaus.config.models import model_key
+from plateaus.config.reading import Config
 
 GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3"}
 PARALLEL = {"gpt_neox"}
 DIFFERENTIATED = {"gpt_neox", "qwen3", "gemma2", "olmo2"}
-"""Where attention's Jacobian is not had in closed form (see `plateaus.block_jacobian`), as found by its own trial."""
+"""Model types whose attention has no closed-form Jacobian here, as the trial in `attention_jacobian` finds."""
 
 EMBEDDED: dict[str, Any] = {
     "model_type": "llama",
@@ -184,7 +185,7 @@ def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
 
 def _of_folder(folder: Path) -> Shape | None:
     """The shape of a Hugging Face folder, fetched or local; None where there is no such folder or it is not whole."""
-    from plateaus.weights import count_parameters
+    from plateaus.sources.card import count_parameters
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

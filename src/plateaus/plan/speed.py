@@ -42,8 +42,8 @@ def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
         os.environ[name] = str(threads)
     import torch
 
-    from plateaus.loading import pick_device
-    from plateaus.stages.runner import machine
+    from plateaus.model.loading import pick_device
+    from plateaus.plan.machine import machine
 
     torch.set_num_threads(threads)
     chosen = pick_device(device)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plateaus.data.schemas import TABLES, VECTOR
 from plateaus.plan import calibration, flops
 from plateaus.plan.shapes import Shape
-from plateaus.schemas import TABLES, VECTOR
 
 
 class PairSize(NamedTuple):

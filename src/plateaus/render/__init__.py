@@ -42,7 +42,7 @@ def render(
         InputError: Quarto is asked for and not there.
         RenderError: a cell failed, or a cross-reference leads nowhere.
     """
-    from plateaus.tables import atomic_path  # brings pyarrow
+    from plateaus.data.tables import atomic_path  # brings pyarrow
 
     if not (project / "index.qmd").is_file():
         raise InputError(f"{project} is no Quarto project: it has no index.qmd")

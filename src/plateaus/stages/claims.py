@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from plateaus import tables
-from plateaus.canonical import digest
-from plateaus.claims import registry, testing, written
-from plateaus.claims.interface import Rules
-from plateaus.claims.verdicts import NOT_TESTED, judge
-from plateaus.code_inputs import code_digest
-from plateaus.results import Results, table_path
+from plateaus.claims import registry
+from plateaus.data import tables
+from plateaus.data.canonical import digest
+from plateaus.data.results import Results, table_path
+from plateaus.data.tables import atomic_path
+from plateaus.judging import testing, written
+from plateaus.judging.interface import Rules
+from plateaus.judging.verdicts import NOT_TESTED, judge
+from plateaus.run.code_inputs import code_digest
 from plateaus.stages.runner import Job, run
-from plateaus.tables import atomic_path
 
 
 def rules_of(slice_: dict[str, Any]) -> Rules:

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import tables
-from plateaus.geometry import angle
-from plateaus.prompts import TokenisedPair, pairs_digest, split, tokenise_with_file
-from plateaus.quiet import go_offline
-from plateaus.results import table_path
-from plateaus.sampling import pairs_of
+from plateaus.curves.geometry import angle
+from plateaus.data import tables
+from plateaus.data.results import table_path
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import TokenisedPair, pairs_digest, split, tokenise_with_file
+from plateaus.prompts.sampling import pairs_of
+from plateaus.sources.quiet import go_offline
 from plateaus.stages.runner import Job, run
-from plateaus.transformer import Transformer
 
 
 def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " vocab"]) -> float:

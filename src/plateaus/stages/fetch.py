@@ -8,17 +8,41 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from plateaus import bfloat16, embedded, weights
+from plateaus.model import bfloat16
+from plateaus.sources import card, checks, embedded
+from plateaus.sources.folder import make_linked, make_local, make_random
 from plateaus.stages.runner import Job, run
 
 
-def fetch(job: Job) -> None:
-    """Make `job.model_folder` from the slice's source; the card is written last, so it stands for a whole folder."""
-    from plateaus.quiet import go_offline
+def make_model(
+    model: str,
+    source: Mapping[str, Any],
+    folder: Path,
+    *,
+    like_folder: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Make a model folder; its card is written last, so the card stands for a whole folder.
 
-    folder, source = job.model_folder, job.slice
+    Args:
+        model: Id of the model.
+        source: Which weights, the fetch stage's slice of the config.
+        folder: Where it is to be.
+        like_folder: For random weights, the folder of the model whose architecture they have.
+        progress: Told of each step.
+
+    Returns:
+        The card.
+
+    Raises:
+        InputError: what the source names cannot be had or used.
+    """
+    from plateaus.sources.quiet import go_offline
+
     if source["source"] != "hub":
         go_offline()
     building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
@@ -27,41 +51,45 @@ def fetch(job: Job) -> None:
     try:
         match source["source"]:
             case "embedded":
-                job.progress("dequantising SmolLM2-135M from its GGUF file, once")
+                progress("dequantising SmolLM2-135M from its GGUF file, once")
                 embedded.make(building)
                 name, licence = embedded.NAME, "Apache-2.0"
             case "random":
-                like = Path(job.extra["like_folder"])
-                job.progress(f"initialising the architecture of {like.name} with seed {source['seed']}")
-                weights.make_random(building, like, source["seed"])
-                card = json.loads((like / "card.json").read_text(encoding="utf-8"))
-                name, licence = (
-                    f"random weights (seed {source['seed']}), architecture of {card['name']}",
-                    "none needed",
-                )
+                assert like_folder is not None
+                progress(f"initialising the architecture of {like_folder.name} with seed {source['seed']}")
+                make_random(building, like_folder, source["seed"])
+                like = json.loads((like_folder / "card.json").read_text(encoding="utf-8"))["name"]
+                name, licence = f"random weights (seed {source['seed']}), architecture of {like}", "none needed"
             case "hub":
                 # Imported here, because huggingface_hub reads HF_HUB_OFFLINE when it is imported.
-                from plateaus import hub
+                from plateaus.sources import hub
 
-                found = hub.get(job.model, source["id"], source["revision"], folder, job.progress)
+                found = hub.get(model, source["id"], source["revision"], folder, progress)
                 go_offline()
-                weights.make_linked(building, found.paths)
-                weights.check_local(building, job.model)
+                make_linked(building, found.paths)
+                checks.check_local(building, model)
                 name, licence, commit = source["id"], found.licence, found.commit
             case _:
-                weights.check_local(Path(source["path"]), job.model)
-                job.progress(f"linking {source['path']}")
-                weights.make_local(building, Path(source["path"]))
+                checks.check_local(Path(source["path"]), model)
+                progress(f"linking {source['path']}")
+                make_local(building, Path(source["path"]))
                 name, licence = Path(source["path"]).name, "unknown"
         if source.get("storage") == "bfloat16":
-            job.progress("rounding the weights to bfloat16")
+            progress("rounding the weights to bfloat16")
             bfloat16.store(building)
-        weights.check_layernorm(building, source.get("layernorm") == "removed", job.model)
-        card = weights.describe(building, name, source, licence, commit)
-        _move_in(building, folder, json.dumps(card, indent=2, sort_keys=True) + "\n")
+        checks.check_layernorm(building, source.get("layernorm") == "removed", model)
+        described = card.describe(building, name, dict(source), licence, commit)
+        _move_in(building, folder, json.dumps(described, indent=2, sort_keys=True) + "\n")
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    job.progress(f"{card['parameters'] / 1e6:.0f} million parameters, {card['layers']} layers, {card['architecture']}")
+    return described
+
+
+def fetch(job: Job) -> None:
+    """Make `job.model_folder` from the slice's source."""
+    like = job.extra.get("like_folder")
+    made = make_model(job.model, job.slice, job.model_folder, like_folder=like and Path(like), progress=job.progress)
+    job.progress(f"{made['parameters'] / 1e6:.0f} million parameters, {made['layers']} layers, {made['architecture']}")
 
 
 def _move_in(building: Path, folder: Path, card: str) -> None:

@@ -6,17 +6,16 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from plateaus import figures as registry
-from plateaus import provenance
-from plateaus.figures import drawn
-from plateaus.sharpness import Rule
+from plateaus.curves.sharpness import Rule
+from plateaus.figures import About, Settings, drawn
+from plateaus.run import provenance
 from plateaus.stages.runner import Job, run
 
 
-def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> registry.Settings:
+def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> Settings:
     """The figure settings of a figures slice, with the sizes that the models' cards tell."""
     sizes = {model: card["parameters"] for model, card in provenance.cards(model_folders).items()}
-    return registry.Settings(
+    return Settings(
         pairs=tuple(slice_["pairs"]),
         depths=tuple(slice_["depths"]),
         dpi=slice_["dpi"],
@@ -24,7 +23,7 @@ def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> reg
         trace_layer=slice_["trace_layer"],
         rule=Rule(**{name: slice_[name] for name in Rule._fields}),
         models={
-            model: registry.About(**{**told, "controls": tuple(told["controls"])}, parameters=sizes.get(model, 0))
+            model: About(**{**told, "controls": tuple(told["controls"])}, parameters=sizes.get(model, 0))
             for model, told in slice_["about"].items()
         },
     )
@@ -39,8 +38,8 @@ def figures(job: Job) -> None:
     for task, row in drawn.draw_all(this, job.threads):
         job.progress(f"{task.figure} {task.model if task.model != drawn.ALL else ''}".rstrip())
         rows.append(row)
-    from plateaus.canonical import digest
-    from plateaus.code_inputs import code_digest
+    from plateaus.data.canonical import digest
+    from plateaus.run.code_inputs import code_digest
 
     drawn.write(job.root, rows, {"parameters": digest(job.slice), "code": code_digest(job.stage)})
 

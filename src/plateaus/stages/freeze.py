@@ -7,25 +7,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus import geometry, tables
-from plateaus.curves import (
-    Columns,
-    curve_columns,
-    curve_rows,
-    measure_logits,
-    path_at,
-    shard_pairs,
-    stack,
-    with_pair,
-)
+from plateaus.curves import geometry
+from plateaus.curves.endpoints import path_at, shard_pairs
+from plateaus.curves.geometry import Measures
+from plateaus.curves.layers import choose_layers
+from plateaus.curves.logits import measure_logits
+from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
+from plateaus.curves.sweep import Group, Recording, sweep
+from plateaus.data import tables
+from plateaus.data.results import table_path
 from plateaus.errors import InputError
-from plateaus.geometry import Measures
-from plateaus.prompts import TokenisedPair
-from plateaus.quiet import go_offline
-from plateaus.results import table_path
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import TokenisedPair
+from plateaus.sources.quiet import go_offline
 from plateaus.stages.runner import Job, run
-from plateaus.sweep import Group, Recording, choose_layers, sweep
-from plateaus.transformer import Transformer
 
 
 def freeze_pair(
@@ -45,7 +40,7 @@ def freeze_pair(
         model: The model.
         pair: The pair, tokenised.
         residuals: resid_post of the two unpatched prompts, from extract.
-        conditions: See `plateaus.freezing`.
+        conditions: See `plateaus.model.freezing`.
         layers: Interpolation layers.
         steps: Points from alpha 0 to 1.
         path: ``spherical`` or ``linear``.

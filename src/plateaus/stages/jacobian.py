@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plateaus import block_jacobian, nodes, tables
-from plateaus import mlp as closed
-from plateaus.architecture import mlp_of
-from plateaus.attention_jacobian import LayerAttention
-from plateaus.block_jacobian import Branches, Chain, Pushed
-from plateaus.canonical import digest
-from plateaus.curves import Columns, stack, with_pair
-from plateaus.prefix import Prefix
-from plateaus.prompts import SUITE
-from plateaus.quiet import go_offline
-from plateaus.results import table_path
+from plateaus.curves.rows import Columns, stack, with_pair
+from plateaus.curves.trace import Trace, read_traces, tangents
+from plateaus.data import tables
+from plateaus.data.canonical import digest
+from plateaus.data.results import table_path
+from plateaus.mechanism import block_jacobian, mlp_jacobian, nodes
+from plateaus.mechanism.attention_jacobian import LayerAttention
+from plateaus.mechanism.block_jacobian import Branches, Chain, Pushed
+from plateaus.model.architecture import mlp_of
+from plateaus.model.mlp import Linearisation, Mlp
+from plateaus.model.prefix import Prefix
+from plateaus.model.transformer import Transformer
+from plateaus.prompts.pairs import SUITE
+from plateaus.sources.quiet import go_offline
 from plateaus.stages.runner import Job, run
-from plateaus.trace import Trace, read_traces, tangents
-from plateaus.transformer import Transformer
 
 COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
 
@@ -84,7 +85,7 @@ def jacobian_layer(
     """
     mlp = mlp_of(model.bridge, layer)
     attention = LayerAttention(model, layer, memory_gb=memory_gb / 4)
-    matrices = closed.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
+    matrices = mlp_jacobian.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
     rows, after = [], []
     for first in range(0, len(states), TOGETHER):
         some = states[first : first + TOGETHER]
@@ -114,16 +115,14 @@ def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) ->
     return values[trace.layers.index(layer)].to(device)
 
 
-def _of_mlp(
-    mlp: closed.Mlp, matrices: closed.Gram, read: Tensor, at: closed.Linearisation, v: Tensor
-) -> dict[str, _Measured]:
-    norms = closed.jacobian_norms(mlp, matrices, read, at)
+def _of_mlp(mlp: Mlp, matrices: mlp_jacobian.Gram, read: Tensor, at: Linearisation, v: Tensor) -> dict[str, _Measured]:
+    norms = mlp_jacobian.jacobian_norms(mlp, matrices, read, at)
     through_norm = mlp.norm.push(read, v)
     unit = torch.nn.functional.normalize(through_norm, dim=-1, eps=1e-30)
     return {
-        "mlp": _exact(norms.mlp, closed.push(mlp, read, at, v)),
-        "mlp_fc": _exact(norms.mlp_fc, closed.push_fc(mlp, at, unit)),
-        "norm": _exact(norms.norm, closed.push_norm(mlp, read, at, v)),
+        "mlp": _exact(norms.mlp, mlp_jacobian.push(mlp, read, at, v)),
+        "mlp_fc": _exact(norms.mlp_fc, mlp_jacobian.push_fc(mlp, at, unit)),
+        "norm": _exact(norms.norm, mlp_jacobian.push_norm(mlp, read, at, v)),
     }
 
 

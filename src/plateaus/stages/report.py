@@ -7,13 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from plateaus import provenance
-from plateaus.config import FOLLOWS
-from plateaus.figures import dag, drawn
+from plateaus.config.stages import FOLLOWS
+from plateaus.data.tables import atomic_path
+from plateaus.figures import drawn
+from plateaus.page import dag
 from plateaus.render import render
+from plateaus.run import provenance
 from plateaus.stages.figures import settings_of
 from plateaus.stages.runner import Job, run
-from plateaus.tables import atomic_path
 
 
 def context(job: Job) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import sys
 import time
@@ -14,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from plateaus.canonical import canonical_json, digest
+from plateaus.data.canonical import canonical_json, digest
+from plateaus.data.tables import atomic_path
 from plateaus.errors import InputError
-from plateaus.tables import atomic_path
+from plateaus.plan.machine import machine
 
 
 class Job(NamedTuple):
@@ -50,7 +50,7 @@ class Job(NamedTuple):
 
     def metadata(self) -> dict[str, str]:
         """What a Parquet file of this job says of its making: hashes of parameters, code and model."""
-        from plateaus.code_inputs import code_digest
+        from plateaus.run.code_inputs import code_digest
 
         return {
             "parameters": digest(self.slice),
@@ -149,14 +149,3 @@ def _record(job: Job, seconds: float) -> None:
     path = job.root / "benchmarks" / job.model / job.stage / f"{job.shard}.json"
     with atomic_path(path) as temporary:
         temporary.write_text(canonical_json(record) + "\n", encoding="utf-8")
-
-
-def machine() -> str:
-    """The processor's name and core count, as the system tells it."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores"

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plateaus import sharpness as measures
-from plateaus import tables
-from plateaus.canonical import digest
-from plateaus.code_inputs import code_digest
+from plateaus.curves import sharpness as measures
+from plateaus.curves.sharpness import Floats, Rule
+from plateaus.data import tables
+from plateaus.data.canonical import digest
+from plateaus.data.results import table_path
 from plateaus.errors import InputError
-from plateaus.results import table_path
-from plateaus.sharpness import Floats, Rule
+from plateaus.run.code_inputs import code_digest
 from plateaus.stages.runner import Job, run
 
 Columns = dict[str, np.ndarray]
@@ -96,7 +96,7 @@ def rows(stage: str, curves: Curves, rule: Rule) -> Columns:
     """The rows of the table `sharpness`, one per curve.
 
     Raises:
-        ValueError: see `read_curves`, `of_path` and `plateaus.sharpness.measure`.
+        ValueError: see `read_curves`, `of_path` and `plateaus.curves.sharpness.measure`.
     """
     found = measures.measure(curves.alpha, curves.distance)
     words = {name: curves.words[name][curves.key[name]] for name in curves.words}

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from plateaus import mlp as closed
-from plateaus import splines, tables
-from plateaus.architecture import mlp_of
-from plateaus.curves import Columns, stack, with_pair
-from plateaus.quiet import go_offline
-from plateaus.results import table_path
+from plateaus.curves.rows import Columns, stack, with_pair
+from plateaus.curves.trace import Inputs, Trace, read_inputs
+from plateaus.data import tables
+from plateaus.data.results import table_path
+from plateaus.mechanism import mlp_jacobian, splines
+from plateaus.model.architecture import mlp_of
+from plateaus.model.mlp import Mlp
+from plateaus.model.transformer import Transformer
+from plateaus.sources.quiet import go_offline
 from plateaus.stages.runner import Job, run
-from plateaus.trace import Inputs, Trace, read_inputs
-from plateaus.transformer import Transformer
 
 
-def spline_layer(mlp: closed.Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, Columns]:
+def spline_layer(mlp: Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, Columns]:
     """The rows of the tables `spline` and `codes` for one pair and layer."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     steps = len(trace.alphas)
@@ -27,7 +28,7 @@ def spline_layer(mlp: closed.Mlp, trace: Trace | Inputs, layer: int) -> tuple[Co
     return between, {"layer": np.full(steps, layer), "step": np.arange(steps), "code": packed}
 
 
-def neuron_rows(mlp: closed.Mlp, matrices: closed.Gram, trace: Trace | Inputs, layer: int, top: int) -> Columns:
+def neuron_rows(mlp: Mlp, matrices: mlp_jacobian.Gram, trace: Trace | Inputs, layer: int, top: int) -> Columns:
     """The rows of the table `neurons`: per step, the units whose switching would raise |J_fc|_F^2 most."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     found = splines.switches(mlp, matrices, read)
@@ -55,7 +56,7 @@ def spline(job: Job) -> None:
     for number, layer in enumerate(layers, start=1):
         job.progress(f"layer {number} of {len(layers)}, {len(traces)} pairs")
         mlp = mlp_of(model.bridge, layer)
-        matrices = closed.gram(mlp) if splines.is_relu(mlp) else None
+        matrices = mlp_jacobian.gram(mlp) if splines.is_relu(mlp) else None
         for trace in traces:
             name = trace.pair.pair.id
             between, packed = spline_layer(mlp, trace, layer)

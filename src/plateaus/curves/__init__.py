@@ -1,0 +1,1 @@
+"""Paths between two prompts, the curves recorded along them, and how sharp a curve is."""

@@ -1,0 +1,36 @@
+"""The two ends of each pair's paths, as `extract` wrote them, and the path between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plateaus.curves import geometry
+from plateaus.data import tables
+from plateaus.data.results import table_path
+from plateaus.prompts.pairs import Pair, TokenisedPair, tokenise_with_file
+
+
+def path_at(
+    residuals: Float[Tensor, "end layers d_model"], layer: int, alphas: Tensor, *, path: str, pair: str
+) -> Float[Tensor, "steps d_model"]:
+    """The path that is patched into one layer."""
+    a, b = residuals[:, layer]
+    return geometry.interpolate(a, b, alphas, path=path, name=f"pair '{pair}', layer {layer}")
+
+
+def shard_pairs(root: Path, model: str, shard: str, model_folder: Path) -> Iterator[tuple[TokenisedPair, Tensor]]:
+    """The shard's pairs, tokenised, with resid_post (end, layer, d_model) of both prompts, from what extract wrote."""
+    listed = tables.read(tables.ENDPOINTS, [table_path(root, model, tables.ENDPOINTS, shard)]).to_pylist()
+    pairs = [Pair(row["pair"], *(row[name] for name in ("context", "a", "b", "tags"))) for row in listed]
+    stored = tables.read(tables.EXTRACT, [table_path(root, model, tables.EXTRACT, shard)])
+    residuals = torch.from_numpy(tables.vectors(stored, "vector").copy()).reshape(
+        len(pairs), 2, -1, stored["vector"].type.list_size
+    )
+    tokenised = tokenise_with_file(pairs, model_folder / "tokenizer.json", model)
+    # Both tables are sorted by pair, so the n-th block of residuals is the n-th pair's.
+    yield from zip(tokenised, residuals, strict=True)

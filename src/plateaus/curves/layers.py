@@ -1,0 +1,25 @@
+"""Which interpolation layers a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def thinned(layers: Sequence[int], stride: int, keep: int) -> list[int]:
+    """Every `stride`-th of some layers, from the first, and the one to keep."""
+    return sorted({*layers[::stride], keep})
+
+
+def choose_layers(layers: str | Sequence[int], n_layers: int) -> list[int]:
+    """The interpolation layers that a config asks for: ``all``, or a list that may count from the end.
+
+    Raises:
+        ValueError: a layer that the model does not have.
+    """
+    if layers == "all":
+        return list(range(n_layers))
+    chosen = sorted({int(layer) + n_layers if int(layer) < 0 else int(layer) for layer in layers})
+    outside = [layer for layer in chosen if not 0 <= layer < n_layers]
+    if outside:
+        raise ValueError(f"layer {outside[0]} is not in the model, which has layers 0 to {n_layers - 1}")
+    return chosen

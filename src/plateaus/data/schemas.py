@@ -1,0 +1,274 @@
+"""The declarations of the tables between stages: columns, types and keys, the contract that stages keep.
+
+A table is tidy and long: one row per point of its key. Measures are float32, vectors fixed_size_list<float32>,
+repeated strings dictionary-encoded. More columns may be added; these keep their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+INDEX = pa.int16()
+MEASURE = pa.float32()
+WORD = pa.dictionary(pa.int32(), pa.string())
+VECTOR = "vector"
+"""A column of fixed_size_list<float32>; its length is the model's and so is not part of the declaration."""
+
+
+class Table(NamedTuple):
+    """The declaration of one table.
+
+    Attributes:
+        name: File-level name, also written into the metadata.
+        version: Raised when a column changes its meaning.
+        key: Columns that identify a row; the file is sorted by them and they are unique.
+        columns: Column name to Arrow type, or `VECTOR`.
+        optional: Columns that may hold nulls (for example the step size after the last step).
+        stage: The stage that writes it.
+    """
+
+    name: str
+    version: int
+    stage: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Any]
+    optional: frozenset[str] = frozenset()
+
+
+CURVE_COLUMNS: dict[str, Any] = {
+    "interp_layer": INDEX,
+    "site": WORD,
+    "record_layer": INDEX,
+    "step": INDEX,
+    "alpha": MEASURE,
+    "distance": MEASURE,
+    "distance_a": MEASURE,
+    "distance_b": MEASURE,
+    "step_size": MEASURE,
+    "norm": MEASURE,
+    "projection": MEASURE,
+    "detour": MEASURE,
+}
+CURVE_KEY = ("interp_layer", "site", "record_layer", "step")
+
+EXTRACT = Table(
+    "extract",
+    1,
+    "extract",
+    ("pair", "end", "layer"),
+    {"pair": WORD, "end": WORD, "layer": INDEX, "norm": MEASURE, "vector": VECTOR},
+)
+ENDPOINTS = Table(
+    "endpoints",
+    1,
+    "extract",
+    ("pair",),
+    {
+        "pair": WORD,
+        "context": pa.string(),
+        "a": pa.string(),
+        "b": pa.string(),
+        "tags": pa.string(),
+        "token_a": pa.int32(),
+        "token_b": pa.int32(),
+        "prefix_length": INDEX,
+        "log_p_a": MEASURE,
+        "log_p_b": MEASURE,
+        "jsd": MEASURE,
+        "angle": MEASURE,
+        "norm_ratio": MEASURE,
+    },
+    optional=frozenset({"log_p_a", "log_p_b"}),
+)
+INTERPOLATE = Table(
+    "interpolate",
+    1,
+    "interpolate",
+    ("pair", *CURVE_KEY),
+    {"pair": WORD, **CURVE_COLUMNS},
+    optional=frozenset({"step_size"}),
+)
+FREEZE = Table(
+    "freeze",
+    1,
+    "freeze",
+    ("pair", "condition", *CURVE_KEY),
+    {"pair": WORD, "condition": WORD, **CURVE_COLUMNS},
+    optional=frozenset({"step_size"}),
+)
+ENDPOINT_CHECK = Table(
+    "endpoint_check",
+    1,
+    "interpolate",
+    ("pair", "interp_layer", "end"),
+    {"pair": WORD, "interp_layer": INDEX, "end": WORD, "logit_error": MEASURE},
+)
+TRACE = Table(
+    "trace",
+    1,
+    "interpolate",
+    ("pair", "layer", "step"),
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "mlp_input": VECTOR,
+        "resid_post": VECTOR,
+    },
+)
+TOKENS = Table(
+    "tokens",
+    1,
+    "interpolate",
+    ("pair", "token_id", "step"),
+    {
+        "pair": WORD,
+        "token_id": pa.int32(),
+        "step": INDEX,
+        "alpha": MEASURE,
+        "token": WORD,
+        "probability": MEASURE,
+    },
+)
+JACOBIAN = Table(
+    "jacobian",
+    1,
+    "jacobian",
+    ("pair", "component", "layer", "step"),
+    {
+        "pair": WORD,
+        "component": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "frobenius": MEASURE,
+        "frobenius_error": MEASURE,
+        "gain": MEASURE,
+    },
+    optional=frozenset({"frobenius", "frobenius_error"}),
+)
+SPLINE = Table(
+    "spline",
+    1,
+    "spline",
+    ("pair", "layer", "step"),
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "alpha": MEASURE,
+        "hamming": pa.int32(),
+        "input_step": MEASURE,
+        "density": MEASURE,
+    },
+)
+CODES = Table(
+    "codes",
+    1,
+    "spline",
+    ("pair", "layer", "step"),
+    {"pair": WORD, "layer": INDEX, "step": INDEX, "code": pa.binary()},
+)
+NEURONS = Table(
+    "neurons",
+    1,
+    "spline",
+    ("pair", "layer", "step", "rank"),
+    {
+        "pair": WORD,
+        "layer": INDEX,
+        "step": INDEX,
+        "rank": INDEX,
+        "neuron": pa.int32(),
+        "active": pa.bool_(),
+        "contribution": MEASURE,
+        "switch": MEASURE,
+    },
+)
+SHARPNESS = Table(
+    "sharpness",
+    1,
+    "sharpness",
+    ("pair", "stage", "condition", "interp_layer", "site", "record_layer"),
+    {
+        "pair": WORD,
+        "stage": WORD,
+        "condition": WORD,
+        "interp_layer": INDEX,
+        "site": WORD,
+        "record_layer": INDEX,
+        "w": MEASURE,
+        "midpoint": MEASURE,
+        "plateau_width": MEASURE,
+        "rest_a": MEASURE,
+        "rest_b": MEASURE,
+        "max_slope": MEASURE,
+        "departure": MEASURE,
+        "w_path": MEASURE,
+        "detour": MEASURE,
+        "plateau": pa.bool_(),
+    },
+)
+"""One row per curve of `interpolate` (condition none) and `freeze`; `plateaus.curves.sharpness` defines the
+measures. w_path is w of the path itself, recorded where it is put in; detour is the largest over the steps."""
+CLAIMS = Table(
+    "claims",
+    1,
+    "claims",
+    ("model", "claim", "measure"),
+    {
+        "model": WORD,
+        "claim": WORD,
+        "measure": pa.string(),
+        "primary": pa.bool_(),
+        "estimate": MEASURE,
+        "ci_low": MEASURE,
+        "ci_high": MEASURE,
+        "effect_size": MEASURE,
+        "p": MEASURE,
+        "p_adjusted": MEASURE,
+        "n": pa.int32(),
+        "verdict": WORD,
+        "reason": pa.string(),
+        "sentence": pa.string(),
+    },
+    optional=frozenset({"estimate", "ci_low", "ci_high", "effect_size", "p", "p_adjusted"}),
+)
+"""One row per measure of a claim on a model. The primary one has the verdict; the others have none, and no p."""
+CLAIM_VALUES = Table(
+    "claim_values",
+    1,
+    "claims",
+    ("model", "claim", "pair"),
+    {"model": WORD, "claim": WORD, "pair": WORD, "value": MEASURE, "x": MEASURE, "pooled": pa.bool_()},
+    optional=frozenset({"x"}),
+)
+"""The primary measure per pair; x is what it is held against, for a claim about a relation over pairs."""
+FIGURES = Table(
+    "figures",
+    2,
+    "figures",
+    ("figure", "model"),
+    {
+        "figure": WORD,
+        "model": WORD,
+        "drawn": pa.bool_(),
+        "whole": pa.bool_(),
+        "reason": pa.string(),
+        "caption": pa.string(),
+        "alt": pa.string(),
+        "tables": pa.string(),
+    },
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
+        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, CLAIMS, CLAIM_VALUES, FIGURES,
+    )
+}  # fmt: skip

@@ -1,0 +1,271 @@
+"""The tables between stages, declared in `plateaus.data.schemas`: checked at write and read, in atomic Parquet files.
+
+A table is tidy and long: one row per point of its key, sorted by key. Measures are float32, vectors are
+fixed_size_list<float32>, repeated strings are dictionary-encoded. The file's metadata name the table, its
+version and what it was made from (hashes only: no times and no machine names), so equal results are equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from plateaus.data.schemas import (
+    CLAIM_VALUES,
+    CLAIMS,
+    CODES,
+    ENDPOINT_CHECK,
+    ENDPOINTS,
+    EXTRACT,
+    FIGURES,
+    FREEZE,
+    INTERPOLATE,
+    JACOBIAN,
+    MEASURE,
+    NEURONS,
+    SHARPNESS,
+    SPLINE,
+    TABLES,
+    TOKENS,
+    TRACE,
+    VECTOR,
+    WORD,
+    Table,
+)
+from plateaus.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "CLAIMS",
+    "CLAIM_VALUES",
+    "CODES",
+    "ENDPOINTS",
+    "ENDPOINT_CHECK",
+    "EXTRACT",
+    "FIGURES",
+    "FREEZE",
+    "INTERPOLATE",
+    "JACOBIAN",
+    "NEURONS",
+    "SHARPNESS",
+    "SPLINE",
+    "TABLES",
+    "TOKENS",
+    "TRACE",
+    "VECTOR",
+    "Table",
+    "atomic_path",
+    "build",
+    "check",
+    "check_grid",
+    "metadata_of",
+    "read",
+    "read_frame",
+    "vectors",
+    "write",
+    "write_table",
+]
+
+
+def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
+    """An Arrow table in the declared types, sorted by key and checked.
+
+    Args:
+        table: The declaration.
+        columns: Column name to a sequence or NumPy array of n values; vectors as arrays of shape (n, d).
+
+    Raises:
+        ValueError: a column is missing or unknown, or a check fails (see `check`).
+    """
+    unknown, missing = set(columns) - set(table.columns), set(table.columns) - set(columns)
+    if unknown or missing:
+        raise ValueError(f"table {table.name}: unknown columns {sorted(unknown)}, missing {sorted(missing)}")
+    arrays = [_array(table, name, columns[name]) for name in table.columns]
+    built = _sorted(pa.Table.from_arrays(arrays, names=list(table.columns)), table.key)
+    check(table, built)
+    return built
+
+
+def _sorted(data: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Sorted by key; words by their order as text, for which Arrow has no sort of dictionary columns."""
+    ranks = {}
+    for name in key:
+        column = data[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.combine_chunks()
+            order = pc.rank(column.dictionary, tiebreaker="dense")
+            ranks[name] = pc.take(order, column.indices)
+        else:
+            ranks[name] = column
+    order = pc.sort_indices(pa.table(ranks), sort_keys=[(name, "ascending") for name in key])
+    return data.take(order).combine_chunks()
+
+
+def _array(table: Table, name: str, values: Any) -> pa.Array:
+    import numpy as np
+
+    kind = table.columns[name]
+    if kind == VECTOR:
+        matrix = np.ascontiguousarray(values, dtype=np.float32)
+        return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+    if kind == MEASURE:
+        floats = np.asarray(values, dtype=np.float32)
+        # A NaN in an optional column means "there is none" (the step size after the last step).
+        return pa.array(floats, from_pandas=name in table.optional)
+    if kind == WORD:
+        words = pa.array(list(values), pa.string())
+        known = pc.unique(words.drop_null()).sort()  # in order of text, so that equal tables are equal bytes
+        return pa.DictionaryArray.from_arrays(pc.index_in(words, known), known).cast(WORD)
+    return pa.array(values, kind)
+
+
+def check(table: Table, data: pa.Table) -> None:
+    """Check types, unique key and finite values.
+
+    Raises:
+        ValueError: naming the table, the column and the first offending row.
+    """
+    if data.column_names != list(table.columns):
+        raise ValueError(f"table {table.name}: columns {data.column_names} instead of {list(table.columns)}")
+    for name, kind in table.columns.items():
+        column, found = data[name], data.schema.field(name).type
+        fits = pa.types.is_fixed_size_list(found) if kind == VECTOR else found == kind
+        if not fits:
+            raise ValueError(f"table {table.name}: column {name} is {found} instead of {kind}")
+        if name not in table.optional and column.null_count:
+            raise ValueError(f"table {table.name}: column {name} has {column.null_count} nulls")
+        floats = column.combine_chunks().flatten() if kind == VECTOR else column
+        if pa.types.is_floating(floats.type):
+            finite = pc.all(pc.is_finite(floats.drop_null())).as_py()
+            if finite is False:
+                raise ValueError(f"table {table.name}: column {name} holds values that are not finite")
+    keys = data.select(list(table.key))
+    if keys.group_by(list(table.key)).aggregate([]).num_rows != keys.num_rows:
+        raise ValueError(f"table {table.name}: the key {table.key} is not unique")
+
+
+def check_grid(table: Table, data: pa.Table, expected: int, what: str) -> None:
+    """Check that a table has exactly the rows its stage promised.
+
+    Raises:
+        ValueError: when the number of rows differs from `expected`.
+    """
+    if data.num_rows != expected:
+        raise ValueError(f"table {table.name}: {data.num_rows} rows instead of {expected} ({what})")
+
+
+def write(path: Path, table: Table, columns: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Build, check and write a table atomically (temporary name, then rename).
+
+    Args:
+        path: Where the file is to be; its folder is made.
+        table: The declaration.
+        columns: See `build`.
+        metadata: What it was made from; table name and version are added.
+    """
+    write_table(path, table, build(table, columns), metadata)
+
+
+def write_table(path: Path, table: Table, data: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write an already built table atomically; see `write`."""
+    tags = {"table": table.name, "table_version": str(table.version), **metadata}
+    data = data.replace_schema_metadata({f"plateaus.{key}": tags[key] for key in sorted(tags)})
+    with atomic_path(path) as temporary:
+        pq.write_table(data, temporary, compression="zstd", compression_level=3)
+
+
+class atomic_path:
+    """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def read(
+    table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
+) -> pa.Table:
+    """Read the shards of a table, checked against its declaration, sorted by key.
+
+    Args:
+        table: The declaration.
+        paths: One file per shard.
+        columns: Read these alone (all when None).
+        pairs: Keep the rows of these pairs alone (all when None).
+
+    Raises:
+        InputError: a file is missing, unreadable, or is another table or version.
+    """
+    parts = []
+    kept = None if pairs is None else pc.field("pair").isin(list(pairs))
+    for path in paths:
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+            part = pq.read_table(
+                path, columns=list(columns) if columns is not None else None, filters=kept, partitioning=None
+            )
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing: run snakemake to make it") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
+        found = (
+            metadata.get(b"plateaus.table", b"?").decode(),
+            metadata.get(b"plateaus.table_version", b"?").decode(),
+        )
+        if found != (table.name, str(table.version)):
+            raise InputError(
+                f"{path} holds table {found[0]} version {found[1]} where {table.name} version {table.version} "
+                "is needed: delete it and run again"
+            )
+        if columns is None and pairs is None:
+            check(table, part)
+        parts.append(part.replace_schema_metadata(None))
+    if not parts:
+        raise InputError(f"no file of table {table.name} was given: run snakemake to make it")
+    whole = pa.concat_tables(parts).unify_dictionaries()
+    key = [name for name in table.key if name in whole.column_names]
+    return _sorted(whole, key) if key and len(parts) > 1 else whole
+
+
+def read_frame(
+    table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Like `read`, as a pandas frame (dictionary columns become categoricals)."""
+    frame: pd.DataFrame = read(table, paths, columns, pairs).to_pandas()
+    return frame
+
+
+def vectors(data: pa.Table, name: str) -> Any:
+    """A vector column as a NumPy array of shape (rows, d)."""
+    column = data[name].combine_chunks()
+    width = column.type.list_size
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The `plateaus.*` metadata of a file, without the prefix."""
+    raw = pq.read_schema(path).metadata or {}
+    return {
+        key.decode().removeprefix("plateaus."): value.decode()
+        for key, value in raw.items()
+        if key.startswith(b"plateaus.")
+    }

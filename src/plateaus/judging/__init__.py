@@ -1,0 +1,1 @@
+"""How claims are judged: evidence, statistics and the one rule that turns findings into verdicts."""

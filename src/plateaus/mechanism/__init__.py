@@ -1,0 +1,1 @@
+"""What makes the curves: Jacobians of MLPs, attention and blocks along the path, and spline codes."""

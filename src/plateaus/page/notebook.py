@@ -1,0 +1,372 @@
+"""What the report's cells call: short names that print Markdown or stand for a number in a sentence.
+
+The page's cells hold one or two lines each; the pictures they show are the files that the figures stage drew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from plateaus import figures
+from plateaus.curves.sharpness import STRAIGHT_WIDTH, Rule
+from plateaus.data import tables
+from plateaus.data.results import table_path
+from plateaus.drawing import panels, wording
+from plateaus.errors import InputError
+from plateaus.figures import drawn, x02_tokens
+from plateaus.judging import judged
+from plateaus.page import dag, narrative, player
+from plateaus.page import tables as page_tables
+
+VARIABLE = "PLATEAUS_REPORT"
+"""Environment variable with the path of the JSON file that tells the cells what to show."""
+
+DRAWN = Path("drawn")
+"""Folder, beside the page's source, of the pictures that the page takes in."""
+
+MOST_SHARDS = 4
+"""Files of more shards than this are counted, not listed."""
+
+
+class Text(str):
+    """Markdown that an inline expression puts into a sentence as it is."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+class Page:
+    """One run, as the report shows it.
+
+    Attributes:
+        context: What the report stage wrote: results, models, shards, settings, config, stages, cards, versions.
+        results: The tables.
+        settings: The settings of the figures.
+        models: Ids of the models, in the config's order.
+    """
+
+    thresholds: ClassVar[dict[str, Text]] = {
+        "straight": Text(STRAIGHT_WIDTH),
+        "nearly_straight": Text(narrative.NEARLY_STRAIGHT),
+        "small": Text(narrative.SMALL_CHANGE),
+        "steady": Text(narrative.STEADY),
+        "on_the_whole": Text(narrative.ON_THE_WHOLE),
+        "peak": Text(narrative.PEAK),
+        "tokens": Text(x02_tokens.MOST),
+    }
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        self.context = context
+        settings = context["settings"]
+        self.settings = figures.Settings(
+            **{
+                **settings,
+                "pairs": tuple(settings["pairs"]),
+                "depths": tuple(settings["depths"]),
+                "rule": Rule(*settings["rule"]),
+                "models": {model: figures.About(*told) for model, told in settings["models"].items()},
+            }
+        )
+        root, pairs = Path(context["results"]), self.settings.pairs
+        self.results = judged.results_of(root, context["models"], context["shards"], pairs)
+        self.models = self.results.models
+        self.drawn = drawn.read(root)
+
+    @classmethod
+    def from_environment(cls) -> Page:
+        """The page of the run that `PLATEAUS_REPORT` names.
+
+        Raises:
+            InputError: the variable is not set, which means that the page is not rendered by the report stage.
+        """
+        path = os.environ.get(VARIABLE)
+        if not path:
+            raise InputError(
+                f"{VARIABLE} is not set: the page is rendered by the report stage (snakemake, or make report)"
+            )
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    # Figures
+
+    def drawing(self, name: str, model: str) -> drawn.Drawn | figures.LeftOut:
+        """A figure of a model, as the figures stage drew it."""
+        return self.drawn[drawn.Task(name, model if figures.FIGURES[name].PER_MODEL else drawn.ALL)]
+
+    def show(self, name: str) -> None:
+        """Print a figure with its caption, what it shows, and its files; one tab per model."""
+        if not figures.FIGURES[name].PER_MODEL:
+            print(self._figure(name, self.models[0]))
+            return
+        if len(self.models) == 1:
+            print(self._figure(name, self.models[0]))
+            return
+        print('::: {.panel-tabset group="model"}\n')
+        for model in self.models:
+            print(f"## {wording.escape(model)}\n\n{self._figure(name, model)}")
+        print(":::\n")
+
+    def claims(self) -> None:
+        """Print a section per claim: what the post says, the verdict on every model, and the values behind it."""
+        found = judged.verdicts(self.results.root)
+        for name in found.claims:
+            of_claim = found.of(name)
+            entry = of_claim[0].entry
+            print(f"## {name}: {wording.escape(str(entry['title']))} {{#{self._claim_section(name)}}}\n")
+            print(f"**What the post says.** {wording.escape(str(entry['says']))}\n")
+            for one in of_claim:
+                print(f"- {judged.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
+                for further in one.entry.get("secondary", []):
+                    print(f"    - {wording.escape(_further(further))}")
+            print()
+            drawing = self.drawn[drawn.Task(drawn.of_claim(name), drawn.ALL)]
+            if isinstance(drawing, drawn.Drawn):
+                label = "fig-" + self._claim_section(name).removeprefix("sec-")
+                print(self._float(drawing, label, of_claim[0].model, ""))
+
+    @staticmethod
+    def _claim_section(name: str) -> str:
+        return "sec-claim-" + re.sub(r"[^A-Za-z0-9]+", "-", name).lower()
+
+    def player(self) -> None:
+        """Print the animation of the mechanism; one tab per model that has it."""
+        made = {model: player.html(self.results, model, self.settings) for model in self.models}
+        pages = {model: f"```{{=html}}\n{html}\n```\n" for model, html in made.items() if html}
+        if not pages:
+            return
+        if len(pages) == 1:
+            print(next(iter(pages.values())))
+        else:
+            print('::: {.panel-tabset group="model"}\n')
+            for model, html in pages.items():
+                print(f"## {wording.escape(model)}\n\n{html}")
+            print(":::\n")
+        print(f"```{{=html}}\n{player.script()}\n```\n")
+
+    def _figure(self, name: str, model: str) -> str:
+        drawing = self.drawing(name, model)
+        if isinstance(drawing, figures.LeftOut):
+            whose = f" for `{model}`" if figures.FIGURES[name].PER_MODEL else ""
+            return f"Not drawn{whose}: {wording.escape(drawing.reason)}.\n"
+        finding = narrative.FINDINGS.get(name)
+        said = f"**What this shows.** {finding(self.results, model, self.settings)}" if finding else ""
+        return self._float(drawing, self.id(name, model), model, said)
+
+    def _float(self, drawing: drawn.Drawn, label: str, model: str, said: str) -> str:
+        """A figure with its caption and what is below it."""
+        (DRAWN / drawing.file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.results.root / "figures" / drawing.file, DRAWN / drawing.file)
+        shown = f"![{drawing.caption}]({address(DRAWN / drawing.file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
+        files = f"::: {{.files}}\n{self._files(drawing, model)}\n:::"
+        return "\n\n".join(part for part in (shown, said, files) if part) + "\n"
+
+    def _files(self, drawing: drawn.Drawn, model: str) -> str:
+        files = [(kind.upper(), Path("../figures", drawing.file.with_suffix(f".{kind}"))) for kind in ("svg", "png")]
+        links = [f"[{kind}]({address(file)})" for kind, file in files]
+        models = self.models if drawing.whole else (model,)
+        of_run = [table for table in drawing.tables if table.stage == "claims"]
+        sources = [self._table(table, "all", ["all"]) for table in of_run]
+        sources += [
+            self._table(table, name, self.results.shards if drawing.whole else self._shards(name))
+            for name in models
+            for table in drawing.tables
+            if table not in of_run
+        ]
+        return f"Figure: {', '.join(links)}. Drawn from {'; '.join(sources)}."
+
+    def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
+        """Links to some shards of a table."""
+        if len(shards) > MOST_SHARDS:
+            return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
+        links = []
+        for shard in shards:
+            path = table_path(Path(".."), model, table, shard)
+            links.append(f"[{wording.escape(path.name)}]({address(path)})")
+        return f"`{table.name}` ({', '.join(links)})"
+
+    def _shards(self, model: str) -> list[str]:
+        """The shards that hold the pairs of the figures."""
+        shown = set(self.settings.pairs)
+        found = []
+        for shard in self.results.shards:
+            path = table_path(self.results.root, model, tables.ENDPOINTS, shard)
+            if shown & set(tables.read_frame(tables.ENDPOINTS, [path], ["pair"])["pair"]):
+                found.append(shard)
+        return found
+
+    def id(self, name: str, model: str) -> str:
+        """The id of a figure, for cross-references; only characters that HTML, CSS and citation keys all allow."""
+        if not figures.FIGURES[name].PER_MODEL:
+            return f"fig-{name}"
+        plain = [re.sub(r"[^A-Za-z0-9]+", "-", known).strip("-") or "model" for known in self.models]
+        place = self.models.index(model)
+        # Two models whose ids differ in such characters alone are told apart by their place.
+        return f"fig-{name}-{plain[place]}" + (f"-{place}" if plain.count(plain[place]) > 1 else "")
+
+    def ref(self, name: str) -> Text:
+        """A cross-reference to a figure: of the first model that has it."""
+        for model in self.models:
+            if isinstance(self.drawing(name, model), drawn.Drawn):
+                return Text(f"@{self.id(name, model)}")
+        return Text("the figure below, which this run could not draw,")
+
+    # Numbers and words of sentences
+
+    @property
+    def trace_layer(self) -> int:
+        """The interpolation layer of the figures that show one."""
+        return self.settings.trace_layer
+
+    @property
+    def rule(self) -> Rule:
+        """When a curve is called a plateau."""
+        return self.settings.rule
+
+    @property
+    def steps(self) -> int:
+        """Points on a path."""
+        return int(self.results.table(self.models[0], tables.INTERPOLATE)["step"].max()) + 1
+
+    @property
+    def pairs(self) -> Text:
+        """The pairs shown, with their contexts."""
+        return Text(
+            panels.shown_pairs([panels.words(self.results, pair) for pair in self.settings.pairs], self._nowhere)
+        )
+
+    @property
+    def _nowhere(self) -> list[str]:
+        return [""] * len(self.settings.pairs)
+
+    @property
+    def model_list(self) -> Text:
+        """The models and their numbers of layers."""
+        counts = [(model, panels.n_layers(self.results, model)) for model in self.models]
+        return Text(wording.listed(f"`{model}` ({wording.plural(count, 'layer')})" for model, count in counts))
+
+    @property
+    def overview(self) -> Text:
+        """The summary table in words."""
+        return Text(narrative.overview(self.results, self.settings))
+
+    @cached_property
+    def endpoint_error(self) -> Text:
+        """The largest difference in logits between a path's two ends and the two prompts, over the whole run."""
+        errors = [self.results.table(model, tables.ENDPOINT_CHECK)["logit_error"].max() for model in self.models]
+        digit, _, power = f"{max(errors):.0e}".partition("e")
+        return Text(f"${digit} \\times 10^{{{int(power)}}}$" if max(errors) > 0 else "0")
+
+    @property
+    def path(self) -> Text:
+        """Which path this run took."""
+        return Text(self.context["config"]["interpolate"]["path"])
+
+    @property
+    def centred(self) -> Text:
+        """Which models have the mean over d_model removed from their residual stream."""
+        found = [f"`{name}`" for name, model in self.context["config"]["models"].items() if model.get("centre")]
+        return Text(f"for {wording.listed(found)}" if found else "for none of the models")
+
+    @property
+    def version(self) -> Text:
+        """The version of this package."""
+        return Text(self.context["versions"].get("plateaus", "unknown"))
+
+    # Tables
+
+    def summary(self) -> None:
+        """Print the sharpness at the logits per model and pair."""
+        print(page_tables.summary(self.results, self.settings))
+
+    def verdicts(self) -> None:
+        """Print the table of the claims."""
+        claims = judged.verdicts(self.results.root).claims
+        if claims:
+            print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
+
+    @property
+    def claims_alpha(self) -> Text:
+        """The level of the tests."""
+        return Text(f"{self.context['config']['claims']['alpha']:g}")
+
+    @property
+    def claims_overview(self) -> Text:
+        """How many claims came out how, in words."""
+        return Text(narrative.claims(self.results))
+
+    def endpoints(self) -> None:
+        """Print what tells the two prompts of each pair apart."""
+        print(page_tables.endpoints(self.results, self.settings))
+
+    def cards(self) -> None:
+        """Print the model cards side by side."""
+        print(page_tables.cards(self.context["cards"]))
+
+    def storage(self) -> None:
+        """Print what weights kept in bfloat16 change, where the same model is there in float32."""
+        found = page_tables.twins(self.context["config"]["models"])
+        both = {model: twin for model, twin in found.items() if twin is not None}
+        if both:
+            print(page_tables.storage(self.results, both))
+        alone = [f"`{model}`" for model, twin in found.items() if twin is None]
+        if alone:
+            print(
+                f"The weights of {wording.listed(alone)} are kept in bfloat16. What that changes is not known here, "
+                "because the same model with `storage: float32` is not in the configuration.\n"
+            )
+
+    def versions(self) -> None:
+        """Print the versions of the software."""
+        print(page_tables.versions({**self.context.get("environment", {}), **self.context["versions"]}))
+
+    def stages(self) -> None:
+        """Print seconds and memory of each stage."""
+        print(page_tables.stages(self.context["stages"]))
+
+    def config(self) -> None:
+        """Print the resolved config."""
+        import yaml
+
+        print(f"```yaml\n{yaml.safe_dump(self.context['config'], sort_keys=False, allow_unicode=True)}```\n")
+
+    def workflow(self) -> None:
+        """Print the picture of the stages."""
+        from plateaus.config.stages import FOLLOWS
+
+        if not self.context.get("dag"):
+            print("The picture of the stages was not made in this run.\n")
+            return
+        DRAWN.mkdir(exist_ok=True)
+        shutil.copyfile(self.context["dag"], DRAWN / "dag.svg")
+        caption = (
+            "The stages, from top to bottom. An arrow leads to a stage that takes another’s outputs; a direct arrow is "
+            "left out where a longer way of arrows leads to the same stage."
+        )
+        look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
+        print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
+
+
+def _further(one: dict[str, Any]) -> str:
+    """A secondary measure in words."""
+    words = ("unknown" if one[name] is None else wording.number(one[name]) for name in ("estimate", "low", "high"))
+    estimate, low, high = words
+    interval = "" if low == "unknown" else f" (interval {low} to {high})"
+    return f"{one['measure']}: {estimate}{interval}, {wording.plural(one['n'], 'pair')}"
+
+
+def address(path: Path) -> str:
+    """A path as the address of a link."""
+    return quote(path.as_posix())
+
+
+def attribute(text: str) -> str:
+    """Text as a quoted attribute value in Markdown."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,201 @@
+"""Prompt pairs: two prompts that share every token except the last, read from a table and checked."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plateaus.data.canonical import digest
+from plateaus.errors import InputError
+
+COLUMNS = ("id", "context", "a", "b", "tags")
+SUITE = "suite"
+"""Tag of the pairs of the prompt suite, of which there are many, and of which less is computed."""
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Pair(NamedTuple):
+    """Two prompts, `context + " " + a` and `context + " " + b`.
+
+    Attributes:
+        id: Unique name, also used in file names.
+        context: What both prompts begin with; may be empty.
+        a: Last word of the first prompt.
+        b: Last word of the second prompt.
+        tags: Semicolon-separated labels, such as ``published``.
+    """
+
+    id: str
+    context: str
+    a: str
+    b: str
+    tags: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, one by one."""
+        return tuple(tag.strip() for tag in self.tags.split(";") if tag.strip())
+
+    def prompt(self, word: str) -> str:
+        """The whole prompt that ends in `word`."""
+        return f"{self.context} {word}"
+
+
+class TokenisedPair(NamedTuple):
+    """A pair as a model reads it: the shared prefix and the two last tokens."""
+
+    pair: Pair
+    prefix: tuple[int, ...]
+    token_a: int
+    token_b: int
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read and check a table of prompt pairs, in the table's order.
+
+    Raises:
+        InputError: naming the file, the line and the mend.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"prompts.table: {path} does not exist: give the path of a tab-separated table") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"prompts.table: {path} cannot be read ({error}): save it as UTF-8 text") from None
+    rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        header = " ".join(rows[0]) if rows else "nothing"
+        raise InputError(f"{path}, line 1: the header is '{header}' instead of the tab-separated {' '.join(COLUMNS)}")
+    pairs: dict[str, Pair] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if not row or row[0].startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        if len(row) != len(COLUMNS):
+            raise InputError(
+                f"{where}: {len(row)} columns instead of {len(COLUMNS)} ({', '.join(COLUMNS)}), separated by tabs"
+            )
+        pair = Pair(*row)
+        check_pair(pair, where)
+        if pair.id in pairs:
+            raise InputError(f"{where}: the id '{pair.id}' is already taken: give every pair its own")
+        pairs[pair.id] = pair
+    if not pairs:
+        raise InputError(f"{path} has no prompt pairs: add at least one line below the header")
+    return list(pairs.values())
+
+
+def check_pair(pair: Pair, where: str) -> None:
+    """Check a pair by itself: its id, its two words, and how its context ends.
+
+    Args:
+        pair: The pair.
+        where: Where it stands, for the message.
+
+    Raises:
+        InputError: naming the place, the pair and the mend.
+    """
+    if not ID.fullmatch(pair.id):
+        raise InputError(
+            f"{where}: the id '{pair.id}' is used in file names: use letters, digits, '.', '_' and '-' only, "
+            "beginning with a letter or digit"
+        )
+    for name, word in (("a", pair.a), ("b", pair.b)):
+        if not word or word != word.strip() or len(word.split()) != 1:
+            raise InputError(
+                f"{where}: pair '{pair.id}', column {name}: '{word}' is not one word without spaces around it"
+            )
+    if pair.a == pair.b:
+        raise InputError(
+            f"{where}: pair '{pair.id}': both words are '{pair.a}', so there is nothing to interpolate: change one"
+        )
+    if pair.context != pair.context.rstrip():
+        raise InputError(
+            f"{where}: pair '{pair.id}': the context ends in a space; the space before the word is added for you"
+        )
+
+
+def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[[int], str]) -> TokenisedPair:
+    """Tokenise both prompts and check that they differ in exactly the last token.
+
+    Args:
+        pair: The pair.
+        encode: Text to token ids, without special tokens.
+        show: A token's text, for the message.
+
+    Raises:
+        InputError: naming the pair, how it was tokenised, and the mend.
+    """
+    prefix, a, b = (tuple(encode(text)) for text in (pair.context, pair.prompt(pair.a), pair.prompt(pair.b)))
+    for word, tokens in ((pair.a, a), (pair.b, b)):
+        if len(tokens) != len(prefix) + 1 or tokens[:-1] != prefix:
+            split = " | ".join(show(token) for token in tokens)
+            raise InputError(
+                f"pair '{pair.id}': '{pair.prompt(word)}' is read by this model as [{split}], which is not the "
+                f"{len(prefix)} tokens of '{pair.context}' and one more: "
+                f"choose a word that is a single token in place of '{word}'"
+            )
+    if a[-1] == b[-1]:
+        raise InputError(f"pair '{pair.id}': '{pair.a}' and '{pair.b}' are the same token for this model: change one")
+    return TokenisedPair(pair, prefix, a[-1], b[-1])
+
+
+_tokenizers: dict[tuple[int, ...], Any] = {}
+
+
+def _tokenizer(path: str, *identity: int) -> Any:
+    """A tokenizer, read once though several models link to its file and a run's checks ask for it again."""
+    from tokenizers import Tokenizer
+
+    if identity not in _tokenizers:
+        _tokenizers[identity] = Tokenizer.from_file(path)
+    return _tokenizers[identity]
+
+
+def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) -> list[TokenisedPair]:
+    """`tokenise` all pairs with a model folder's tokenizer.json, which needs neither torch nor transformers.
+
+    Raises:
+        InputError: as `tokenise`, with the model named.
+    """
+    try:
+        about = tokenizer_json.stat()
+        tokenizer = _tokenizer(str(tokenizer_json), about.st_dev, about.st_ino, about.st_mtime_ns)
+    except Exception as error:  # the library raises bare Exception
+        raise InputError(
+            f"model {model}: {tokenizer_json} cannot be read as a tokenizer ({error}): fetch it again"
+        ) from None
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    try:
+        return [
+            tokenise(pair, encode, lambda token: tokenizer.decode([token], skip_special_tokens=False)) for pair in pairs
+        ]
+    except InputError as error:
+        raise InputError(f"model {model}, {error}") from None
+
+
+def shard_of(pair_id: str, shards: int) -> str:
+    """The name of the shard that a pair belongs to; it follows from the id alone."""
+    number = int.from_bytes(hashlib.sha256(pair_id.encode()).digest()[:8], "big") % shards
+    return f"s{number}-of-{shards}"
+
+
+def split(pairs: Sequence[Pair], shards: int) -> dict[str, list[Pair]]:
+    """Shard name to its pairs, sorted by name and id; empty shards are left out."""
+    parts: dict[str, list[Pair]] = {}
+    for pair in sorted(pairs):
+        parts.setdefault(shard_of(pair.id, shards), []).append(pair)
+    return dict(sorted(parts.items()))
+
+
+def pairs_digest(pairs: Sequence[Pair]) -> str:
+    """One hash over the rows of a shard, in any order."""
+    return digest([list(pair) for pair in sorted(pairs)])

@@ -1,0 +1,104 @@
+"""Which prompt pairs a run has: those of its table, and a seeded, stratified sample of a second table, the suite."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plateaus.data.canonical import file_digest
+from plateaus.errors import InputError
+from plateaus.prompts.pairs import Pair, read_pairs
+
+
+def pairs_of(prompts: Mapping[str, Any]) -> list[Pair]:
+    """The prompt pairs of a run: the table's, then the suite's sample.
+
+    Args:
+        prompts: The config's section `prompts`, with table, suite, sample and seed.
+
+    Raises:
+        InputError: a table is wrong, an id is in both, the suite is not that of its manifest, or has too few pairs.
+    """
+    pairs = read_pairs(Path(prompts["table"]))
+    if not prompts["suite"]:
+        return pairs
+    path = Path(prompts["suite"])
+    if not path.is_file():
+        raise InputError(
+            f"prompts.suite: {path} does not exist: give the path of a tab-separated table, or leave it out"
+        )
+    check_manifest(path)
+    suite = read_pairs(path)
+    known = {pair.id for pair in pairs}
+    for pair in suite:
+        if pair.id in known:
+            raise InputError(f"the id '{pair.id}' is both in {prompts['table']} and in {path}: leave one of them out")
+    size = len(suite) if prompts["sample"] == "all" else prompts["sample"]
+    if size > len(suite):
+        raise InputError(
+            f"config: prompts.sample is {size} and {path} has {len(suite)} pairs: ask for no more than these, or for "
+            "all of them (all)"
+        )
+    return pairs + sample(suite, size, prompts["seed"])
+
+
+def sample(pairs: Sequence[Pair], size: int, seed: int) -> list[Pair]:
+    """Draw pairs as evenly as possible over their kinds, which are context x tags, and over contexts and tags alone.
+
+    Pairs are drawn one after the other, so a larger sample has all pairs of a smaller one. The next is of the kind
+    that has the fewest so far; among those, of the context, then the tags, that have the fewest; then by a hash of
+    seed and id. It depends neither on the order of the pairs nor on the version of Python.
+
+    Args:
+        pairs: What to draw from.
+        size: How many; at most as many as there are.
+        seed: What the draw follows from.
+
+    Returns:
+        The drawn pairs, in the order in which they were drawn.
+    """
+    waiting: dict[tuple[str, str], list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: _hash(seed, pair.id), reverse=True):
+        waiting.setdefault((pair.context, pair.tags), []).append(pair)
+    kinds: Counter[tuple[str, str]] = Counter()
+    contexts: Counter[str] = Counter()
+    tags: Counter[str] = Counter()
+    drawn: list[Pair] = []
+    for _ in range(size):
+        kind = min(waiting, key=lambda kind: (kinds[kind], contexts[kind[0]], tags[kind[1]], _hash(seed, *kind)))
+        pair = waiting[kind].pop()
+        if not waiting[kind]:
+            del waiting[kind]
+        kinds[kind] += 1
+        contexts[pair.context] += 1
+        tags[pair.tags] += 1
+        drawn.append(pair)
+    return drawn
+
+
+def _hash(*key: object) -> bytes:
+    return hashlib.sha256("/".join(map(str, key)).encode()).digest()
+
+
+def check_manifest(path: Path) -> None:
+    """A table that has a manifest, `<name>.manifest.json` beside it, is the one that the manifest describes.
+
+    Raises:
+        InputError: it is not, or the manifest cannot be read.
+    """
+    beside = path.with_suffix(".manifest.json")
+    if not beside.is_file():
+        return
+    try:
+        expected = json.loads(beside.read_text(encoding="utf-8"))["suite_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{beside} cannot be read as the manifest of {path}: restore it from the repository") from None
+    if file_digest(path) != expected:
+        raise InputError(
+            f"prompts.suite: {path} is not the table that {beside.name} describes: restore both from the repository "
+            "(`make suite` draws them anew), or give an edited table another name"
+        )

@@ -1,0 +1,78 @@
+"""Which modules of this package a stage imports, found in the source, so that code is an input like any other."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from plateaus.data.canonical import digest, file_digest
+
+ROOT = "plateaus"
+PACKAGE = Path(__file__).parents[1]
+NOT_RESULTS = {"plateaus.stages.runner"}
+"""Modules that run a stage but do not shape what it writes: editing them reruns nothing."""
+DATA_SUFFIXES = {".lua", ".html", ".css", ".js", ".svg"}
+"""Files that are code as well: templates and filters beside the modules of a package."""
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules and packages of this package that a module imports, anywhere in its source.
+
+    Where a name is imported from a package, it is the module of that name if there is one, else the package itself.
+    """
+    source = _source(module)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            inside = [f"{node.module}.{name.name}" for name in node.names]
+            found.update(name if _exists(name) else node.module for name in inside)
+    return frozenset(name for name in found if name.split(".")[0] == ROOT and _exists(name))
+
+
+def _exists(module: str) -> bool:
+    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    return module.split(".")[0] == ROOT and (stem.with_suffix(".py").is_file() or (stem / "__init__.py").is_file())
+
+
+def _source(module: str) -> Path:
+    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    return stem / "__init__.py" if (stem / "__init__.py").is_file() else stem.with_suffix(".py")
+
+
+def modules_of(stage: str) -> list[str]:
+    """All modules of this package that a stage's module imports, directly or not, itself included.
+
+    Importing a package by its own name counts as importing all of its modules, since it may load them by name; being
+    the package of an imported module counts as its `__init__` alone.
+    """
+    seen: set[str] = set()
+    todo = [f"{ROOT}.stages.{stage}"]
+    while todo:
+        module = todo.pop()
+        if module in seen or module in NOT_RESULTS or module == ROOT:  # its public face imports when it is used
+            continue
+        seen.add(module)
+        for imported in _imports(module):
+            todo.append(imported)
+            source = _source(imported)
+            if source.name == "__init__.py" and source.parent != PACKAGE:
+                todo.extend(f"{imported}.{path.stem}" for path in source.parent.glob("*.py") if path != source)
+        todo.extend(filter(None, [module.rpartition(".")[0]]))
+    return sorted(seen)
+
+
+def files_of(stage: str) -> list[str]:
+    """The source files of `modules_of` and the data files beside them, relative to the package's parent folder."""
+    sources = {_source(module) for module in modules_of(stage)}
+    packages = {source.parent for source in sources if source.name == "__init__.py"}
+    data = {path for folder in packages for path in folder.iterdir() if path.suffix in DATA_SUFFIXES}
+    return sorted(path.relative_to(PACKAGE.parent).as_posix() for path in sources | data)
+
+
+def code_digest(stage: str) -> str:
+    """One hash over the contents of `files_of`."""
+    return digest({name: file_digest(PACKAGE.parent / name) for name in files_of(stage)})

@@ -1,0 +1,1 @@
+"""Where model weights come from: the embedded package, the hub, local folders, random initialisations."""

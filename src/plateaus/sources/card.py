@@ -1,0 +1,72 @@
+"""The card of a model folder: what it is, where it came from, its shape and its files."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from plateaus.data.canonical import digest, file_digest
+
+
+def describe(
+    folder: Path, name: str, source: dict[str, Any], licence: str, commit: str | None = None
+) -> dict[str, Any]:
+    """The card of a model folder: what it is, where it came from, its shape, and the sha256 and size of every file.
+
+    Args:
+        folder: A whole model folder without a card.
+        name: What to call the model for people.
+        source: The fetch slice.
+        licence: Licence of the weights, or ``unknown``.
+        commit: The commit of the repository that a revision of the hub stood for.
+
+    Returns:
+        A JSON-ready dictionary; `weights_sha256` is one hash over config and weights.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    files = {
+        path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != "card.json"
+    }
+
+    def first(*names: str) -> Any:
+        return next((config[name] for name in names if config.get(name) is not None), None)
+
+    heavy = {
+        name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors") or name == "config.json"
+    }
+    return {
+        "name": name,
+        "source": source,
+        "licence": licence,
+        **({} if commit is None else {"commit": commit}),
+        "architecture": (config.get("architectures") or [config.get("model_type", "unknown")])[0],
+        "layers": first("num_hidden_layers", "n_layer"),
+        "d_model": first("hidden_size", "n_embd"),
+        "d_mlp": first("intermediate_size", "n_inner", "ffn_dim") or 4 * (first("hidden_size", "n_embd") or 0),
+        "heads": first("num_attention_heads", "n_head"),
+        "vocabulary": config.get("vocab_size"),
+        "activation": first("hidden_activation", "hidden_act", "activation_function"),
+        "norm": "RMSNorm" if "rms_norm_eps" in config else "LayerNorm",
+        "parameters": sum(count_parameters(folder / name) for name in files if name.endswith(".safetensors")),
+        "weights_sha256": digest(heavy),
+        "files": files,
+    }
+
+
+def count_parameters(path: Path) -> int:
+    """Number of parameters in a safetensors file, from its header."""
+    with path.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        header = json.loads(handle.read(length))
+    total = 0
+    for name, part in header.items():
+        if name != "__metadata__":
+            size = 1
+            for extent in part["shape"]:
+                size *= extent
+            total += size
+    return total

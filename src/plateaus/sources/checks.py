@@ -1,0 +1,119 @@
+"""Model folders checked without loading a model: files present and whole, the LayerNorm that the config says."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from plateaus.errors import InputError
+
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
+"""A folder with none of these has no tokenizer."""
+
+
+def check_local(folder: Path, model: str) -> None:
+    """Check a Hugging Face folder before anything is loaded: files present, safetensors whole, JSON readable.
+
+    Raises:
+        InputError: naming the model, the file and the mend.
+    """
+    where = f"model {model}: {folder}"
+    if not folder.is_dir():
+        raise InputError(f"{where} is not a folder: give models.{model}.path the path of a Hugging Face model folder")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{where} has no config.json: give the folder that save_pretrained made") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{where}/config.json cannot be read ({error}): copy the file again") from None
+    shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+        if pickles:
+            raise InputError(
+                f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: "
+                "convert it where you trust it, "
+                "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
+            )
+        raise InputError(f"{where} has no *.safetensors file: copy the weights into it")
+    for shard in shards:
+        check_safetensors(shard, model)
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise InputError(f"{where} has no tokenizer (tokenizer.json): copy it there, tokenizer.save_pretrained(folder)")
+
+
+def check_safetensors(path: Path, model: str) -> None:
+    """Check a safetensors file's header against its size: a cut or overwritten file is found without reading it.
+
+    Raises:
+        InputError: naming the file and the mend.
+    """
+    size = path.stat().st_size
+    problem = None
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if not 0 < length <= min(size - 8, 100_000_000):
+                problem = "its header is damaged"
+            else:
+                header = json.loads(handle.read(length))
+                ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+                if 8 + length + max(ends, default=0) != size:
+                    problem = f"it has {size} bytes instead of {8 + length + max(ends, default=0)}"
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        problem = "its header is damaged"
+    if problem:
+        raise InputError(
+            f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again"
+        )
+
+
+LN_FREE_EPS = 1e11
+"""From this epsilon on a LayerNorm no longer divides by what it reads: published LN-free checkpoints have 1e12."""
+
+
+def check_layernorm(folder: Path, removed: bool, model: str) -> None:
+    """Check that a folder's config.json has the LayerNorm that the config says, before any weight is read.
+
+    Args:
+        folder: A Hugging Face folder.
+        removed: Whether the config says `layernorm: removed`.
+        model: Id of the model, for the message.
+
+    Raises:
+        InputError: a stock model declared LN-free, or an LN-free one that is not declared so.
+    """
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = next((key for key in ("layer_norm_epsilon", "layer_norm_eps") if key in told), None)
+    eps = float(told[name]) if name is not None else None
+    if removed and (eps is None or eps < LN_FREE_EPS):
+        has = f"{name} {eps:g}" if name is not None else "no LayerNorm epsilon"
+        raise InputError(
+            f"model {model}: {folder}/config.json has {has}, so its norms do divide by what they read, but "
+            f"models.{model}.layernorm says removed: take that line out, or give an LN-free checkpoint "
+            "(such as schaeff/gpt2-large_LNFree600)"
+        )
+    if removed and str(told.get("dtype", told.get("torch_dtype"))).removeprefix("torch.") == "float16":
+        raise InputError(
+            f"model {model}: {folder} is stored in float16, in which the gains of an LN-free checkpoint (1e6 over a "
+            "standard deviation) are infinite: use the checkpoint as published, in float32"
+        )
+    if not removed and eps is not None and eps >= LN_FREE_EPS:
+        raise InputError(
+            f"model {model}: {folder}/config.json has {name} {eps:g}, which makes its LayerNorm linear: "
+            f"it is an LN-free checkpoint, so add `layernorm: removed` to models.{model}"
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a fetched folder still has every file of its card, in its size.
+
+    Raises:
+        InputError: a file is missing or has another size.
+    """
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    for name, entry in card["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise InputError(f"{path} is missing or has changed since it was fetched: delete {folder} and run again")

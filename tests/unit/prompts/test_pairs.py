@@ -1,0 +1,65 @@
+"""Prompt pairs: what is accepted, how pairs fall into shards, and what the messages say."""
+
+from __future__ import annotations
+
+import pytest
+
+from plateaus.errors import InputError
+from plateaus.prompts.pairs import Pair, pairs_digest, read_pairs, shard_of, split, tokenise
+
+PAIRS = [
+    Pair(f"p{number}", "The house was", "big", word, "") for number, word in enumerate(["in", "on", "at", "by", "of"])
+]
+
+
+def encode(text: str) -> list[int]:
+    """One token per word, as long as it is known."""
+    known = ["The", "house", "was", "big", "in", "on", "at", "by", "of"]
+    return [known.index(word) if word in known else 100 + ord(word[0]) for word in text.split(" ") if word]
+
+
+def test_the_shipped_table_holds_the_posts_pairs(root):
+    pairs = read_pairs(root / "config/prompts/post.tsv")
+    assert [(pair.id, pair.prompt(pair.a), pair.prompt(pair.b)) for pair in pairs] == [
+        ("house-big-in", "The house was big", "The house was in"),
+        ("house-big-large", "The house was big", "The house was large"),
+    ]
+
+
+def test_a_pair_is_one_prefix_and_two_last_tokens():
+    found = tokenise(PAIRS[0], encode, str)
+    assert (found.prefix, found.token_a, found.token_b) == ((0, 1, 2), 3, 4)
+
+
+def test_a_prefix_that_is_read_differently_before_the_word_is_refused():
+    def merges(text: str) -> list[int]:
+        return encode(text.replace("was big", "wasbig"))
+
+    with pytest.raises(InputError, match="pair 'p0': 'The house was big' is read by this model as"):
+        tokenise(PAIRS[0], merges, str)
+
+
+def test_two_words_that_are_one_token_are_refused():
+    with pytest.raises(InputError, match="same token"):
+        tokenise(Pair("x", "The house was", "zebra", "zoo", ""), encode, str)
+
+
+def test_a_pairs_shard_follows_from_its_id_alone():
+    for shards in (1, 2, 7):
+        parts = split(PAIRS, shards)
+        assert sorted(pair for part in parts.values() for pair in part) == sorted(PAIRS)
+        for name, part in parts.items():
+            assert {shard_of(pair.id, shards) for pair in part} == {name}
+        fewer = split(PAIRS[1:], shards)
+        changed = [name for name in parts if fewer.get(name) != parts[name]]
+        assert changed == [shard_of("p0", shards)]
+
+
+def test_the_digest_sees_content_and_not_order():
+    assert pairs_digest(PAIRS) == pairs_digest(PAIRS[::-1])
+    assert pairs_digest(PAIRS) != pairs_digest([PAIRS[0]._replace(a="small"), *PAIRS[1:]])
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path):
+    (tmp_path / "t.tsv").write_bytes("﻿id\tcontext\ta\tb\ttags\r\nx\tThe\tbig\tin\tt\r\n".encode())
+    assert read_pairs(tmp_path / "t.tsv") == [Pair("x", "The", "big", "in", "t")]
