@@ -12,12 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from plateaus import claims
 from plateaus.errors import InputError
 from plateaus.judging.interface import Claim
-from plateaus.judging.module import ClaimModule
+
+if TYPE_CHECKING:
+    from plateaus.judging.module import ClaimModule  # which loads the statistics, and those take seconds
 
 HERE = Path(claims.__file__).parent
 PATTERN = "c[0-9][0-9]_*.py"
@@ -77,7 +79,7 @@ def check(tests: Sequence[str], folder: str = "") -> dict[str, ClaimModule]:
 
 
 def _import(name: str) -> ClaimModule:
-    return cast(ClaimModule, importlib.import_module(name))
+    return cast("ClaimModule", importlib.import_module(name))
 
 
 def _load(path: Path) -> ClaimModule:
@@ -93,4 +95,4 @@ def _load(path: Path) -> ClaimModule:
         raise InputError(f"{path} cannot be imported ({type(error).__name__}: {error}): mend it") from error
     if not isinstance(getattr(module, "CLAIM", None), Claim) or not callable(getattr(module, "test", None)):
         raise InputError(f"{path} declares no claim: it needs CLAIM = Claim(...) and a function test(evidence)")
-    return cast(ClaimModule, module)
+    return cast("ClaimModule", module)
