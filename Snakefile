@@ -1,4 +1,4 @@
-# The whole DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> claims -> figures ->
+# The full DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> claims -> figures ->
 # report.
 #
 #   snakemake --cores 8                                   the default, on the embedded model
@@ -30,6 +30,6 @@ onsuccess:
 
 onerror:
     print(
-        f"the run stopped; the lines that begin with 'error:' say why, logs are in {RESULTS / 'logs'}",
+        f"the run stopped: the lines that begin with 'error:' say why, and the logs are in {RESULTS / 'logs'}",
         file=sys.stderr,
     )

@@ -1,8 +1,8 @@
-"""All stages on a tiny random model of one architecture, measured against plain Hugging Face models and autograd.
+"""Run all stages on a tiny random model of one architecture and compare them with plain models and autograd.
 
     python -m tests.architectures        (or: make architectures)
 
-prints the table of what is supported with the errors found; tests/unit/model/test_architectures.py asserts them.
+prints the table of supported architectures with the errors; tests/unit/model/test_architectures.py bounds the errors.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ STAGES = {
 
 
 HINGES = ("gate_proj", "fc1", "c_fc", "dense_h_to_4h")
-"""Names of the modules whose output the activation function is applied to."""
+"""Names of the modules whose output is the pre-activation of the MLP."""
 
 
 class Row(NamedTuple):
-    """What was found on one architecture; every error is the largest over all that was compared.
+    """The results of one architecture; each error is the largest one of all comparisons.
 
     Attributes:
         kind: The architecture.
-        distance: Of relative distances at every layer and the logits against plain hooks, absolute.
-        frozen: The same under every freezing condition.
-        mlp: Of the closed-form MLP Jacobian norms and matrices against autograd in float64, relative.
-        block: Of block and chain norms and gains against autograd through the plain model in float32, relative.
-        attention: How attention's Jacobian is had.
-        residual: Of resid_pre + attn_out + mlp_out = resid_post, relative to the largest element.
-        codes: Spline codes that differ from plain modules'.
+        distance: Absolute error of relative distances at every layer and at the logits, against plain hooks.
+        frozen: Absolute error of relative distances at the logits under every freezing condition, against plain hooks.
+        mlp: Relative error of the MLP branch and its closed-form Jacobian, against autograd in float64.
+        block: Relative error of block and chain norms, against autograd through the plain model in float32.
+        attention: Whether attention's Jacobian has a closed form or is differentiated.
+        residual: Error of resid_pre + attn_out + mlp_out = resid_post, relative to the largest element.
+        codes: Number of units whose spline code differs from that of the plain modules.
     """
 
     kind: str
@@ -72,7 +72,7 @@ class Row(NamedTuple):
 
 
 def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
-    """fetch -> extract -> interpolate -> freeze -> jacobian -> spline as their commands do; the tables by name."""
+    """Run fetch, extract, interpolate, freeze, jacobian and spline as their commands do; return the tables by name."""
     table = folder / "pairs.tsv"
     folder.mkdir(parents=True, exist_ok=True)
     table.write_text("\t".join(COLUMNS) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
@@ -108,13 +108,13 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
 
 
 def ids(tokenizer: Any, pair: Pair) -> tuple[list[int], list[int]]:
-    """Both prompts as token ids."""
+    """Return the token ids of both prompts."""
     found = [list(tokenizer(pair.prompt(word), add_special_tokens=False).input_ids) for word in (pair.a, pair.b)]
     return found[0], found[1]
 
 
 def distance_error(rows: Any, plain: torch.nn.Module, both: tuple[list[int], list[int]]) -> float:
-    """Of every distance of the table `interpolate`."""
+    """Return the largest absolute error of the distances in the table `interpolate`."""
     frame, worst = rows.to_pandas(), 0.0
     for layer in LAYERS:
         recorded, logits = oracle.interpolate(plain, *both, layer, STEPS)
@@ -127,7 +127,7 @@ def distance_error(rows: Any, plain: torch.nn.Module, both: tuple[list[int], lis
 
 
 def frozen_error(rows: Any, plain: torch.nn.Module, kind: str, both: tuple[list[int], list[int]]) -> float:
-    """Of every distance at the logits of the table `freeze`."""
+    """Return the largest absolute error of the distances at the logits in the table `freeze`."""
     frame, worst = rows.to_pandas(), 0.0
     frame = frame[frame["site"] == "logits"]
     for condition in CONDITIONS:
@@ -139,7 +139,7 @@ def frozen_error(rows: Any, plain: torch.nn.Module, kind: str, both: tuple[list[
 
 
 def in_float64(mlp: Mlp) -> Mlp:
-    """The same branch in float64."""
+    """Return the same branch in float64."""
 
     def double(record: Any) -> Any:
         return record._replace(
@@ -151,7 +151,7 @@ def in_float64(mlp: Mlp) -> Mlp:
 
 
 def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int = 2) -> Iterator[float]:
-    """Relative errors of the branch, its norms, its matrix and its directional derivative, in float64."""
+    """Yield relative errors of the branch, its Jacobian's norms and matrix, and its product with a direction, in float64."""
     mlp = in_float64(architecture.mlp_of(model.bridge, layer))
     branch = oracle.mlp_branch(oracle.blocks_of(plain)[layer].double(), kind)
     torch.manual_seed(3)
@@ -166,7 +166,7 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
         (mlp_jacobian.push(mlp, x, mlp.linearise(x), v), (matrices @ v[:, :, None]).squeeze(-1)),
     ):
         yield float((value - expected).norm() / expected.norm())
-    # Without its norms: W_out act(W_in (gain u + bias)), with respect to a (centred) u.
+    # The branch without its norms, W_out act(W_in (gain u + bias)), is differentiated with respect to a (centred) u.
     normalised = mlp.norm.normalise(x)[0]
 
     class Affine(NamedTuple):
@@ -190,7 +190,7 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
 
 
 def plain_block(plain: torch.nn.Module, ids_: list[int], at: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """d resid_post[last] / d resid_post[first] at the last token, by autograd through the full sequence."""
+    """Return d resid_post[last] / d resid_post[first] at the last token, by autograd through the full sequence."""
     blocks = oracle.blocks_of(plain)
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -215,14 +215,14 @@ def plain_block(plain: torch.nn.Module, ids_: list[int], at: torch.Tensor, first
 
 
 def block_errors(found: dict[str, Any], plain: torch.nn.Module, ids_: list[int], n_layers: int) -> Iterator[float]:
-    """Relative errors of block and chain norms of the table `jacobian`, at three steps."""
+    """Yield the relative errors of block and chain norms in the table `jacobian`, at three steps."""
     frame = found["jacobian"].to_pandas()
     post = tables.vectors(found["trace"], "resid_post").reshape(n_layers - 1, STEPS, -1)
     for step in (0, STEPS // 2, STEPS - 1):
         for component, first, last in (("block", 2, 3), ("chain", 1, n_layers - 1)):
             rows = frame[(frame["component"] == component) & (frame["step"] == step)]
             matrix = plain_block(plain, ids_, torch.from_numpy(post[first - 1][step].copy()), first, last)
-            if component == "chain":  # from the interpolation layer on: one more block in front
+            if component == "chain":  # the chain starts at the interpolation layer, one block earlier
                 start = oracle_path(plain, ids_, found)[step]
                 matrix = matrix @ plain_block(plain, ids_, start, 0, 1)
             value = float(rows[rows["layer"] == last]["frobenius"].iloc[0])
@@ -230,7 +230,7 @@ def block_errors(found: dict[str, Any], plain: torch.nn.Module, ids_: list[int],
 
 
 def oracle_path(plain: torch.nn.Module, ids_: list[int], found: dict[str, Any]) -> torch.Tensor:
-    """The path at layer 0, from the vectors that extract wrote."""
+    """Return the path at layer 0, from the vectors that extract wrote."""
     vectors = torch.from_numpy(tables.vectors(found["extract"], "vector").copy())
     layers = len(vectors) // 2
     return oracle.slerp(vectors[0], vectors[layers], STEPS)
@@ -238,7 +238,7 @@ def oracle_path(plain: torch.nn.Module, ids_: list[int], found: dict[str, Any]) 
 
 @torch.no_grad()
 def residual_error(model: Transformer, both: tuple[list[int], list[int]]) -> float:
-    """Of resid_pre + attn_out + mlp_out = resid_post in every block."""
+    """Return the largest relative error of resid_pre + attn_out + mlp_out = resid_post over all blocks."""
     prefix, worst = model.prefix(both[0][:-1]), 0.0
     rows = torch.stack([model.run(list(one))[0][0] for one in both])
     for layer in range(1, model.n_layers):
@@ -250,7 +250,7 @@ def residual_error(model: Transformer, both: tuple[list[int], list[int]]) -> flo
 
 
 def code_errors(found: dict[str, Any], model: Transformer, prefix: list[int], layer: int = 2) -> int:
-    """Units whose side of the hinge differs from the sign of what the plain activation is applied to."""
+    """Count the units whose spline code differs from the sign of the plain module's pre-activation."""
     along = {
         name: torch.from_numpy(tables.vectors(found["trace"], name).copy()).reshape(model.n_layers - 1, STEPS, -1)
         for name in ("mlp_input", "resid_post")
@@ -268,13 +268,13 @@ def code_errors(found: dict[str, Any], model: Transformer, prefix: list[int], la
 
 
 def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
-    """Run everything on one model folder.
+    """Run all stages on one model folder and measure every error.
 
     Args:
         kind: The architecture, as in `tests.tiny`.
         source: A Hugging Face folder.
-        folder: Where results go.
-        pair: The prompts; with tag `suite` the matrices that block norms need are not made.
+        folder: The folder for results.
+        pair: The prompts; it must not have the tag `suite`, for which the block and chain norms are not computed.
     """
     found = run_stages(source, folder, pair)
     plain, tokenizer = oracle.load(source)
@@ -294,12 +294,12 @@ def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
         attention="closed form" if exact else "differentiated",
         residual=residual_error(model, both),
         codes=code_errors(found, model, both[0][:-1]),
-        mlp=max(mlp_errors(model, plain, kind)),  # last, since it turns the plain model into float64
+        mlp=max(mlp_errors(model, plain, kind)),  # last, because it converts the plain model to float64
     )
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table of supported architectures."""
     os.environ.update(OFFLINE)
     heads = ("d", "frozen d", "J mlp", "J block", "sum", "codes")
     print(f"{'architecture':<13}" + "".join(f"{head:>10}" for head in heads) + f"  {'attention':<15} models")

@@ -1,4 +1,4 @@
-"""Shared fixtures: tiny models, made once per session, and the settings under which tests run."""
+"""Shared fixtures: tiny models, which are made once per session, and the settings under which the tests run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository."""
+    """Return the folder of the repository."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
-    """A function from kind of model to the folder of a tiny random one."""
+    """Return a function that maps a kind of model to the folder of a tiny random model of that kind."""
     from tests import tiny
 
     made: dict[str, Path] = {}
@@ -37,7 +37,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model as fetch makes it: the fetched one if there is one, else made here."""
+    """Return the embedded model's folder as fetch makes it: the one already fetched if there is one, else a new one."""
     from plateaus.sources import embedded
 
     for card in sorted((ROOT / "resources" / "models").glob("smollm2-135m-????????/card.json")):
@@ -48,5 +48,5 @@ def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first, so that no worker is left with one of them at the end."""
+    """Run the longest tests first, so that no worker is left with one of them at the end."""
     items.sort(key=lambda item: "test_interrupted" not in item.nodeid)

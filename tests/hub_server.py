@@ -1,8 +1,8 @@
-"""A model hub on loopback that speaks the file protocol of the real one, and can be told to misbehave.
+"""A model hub on loopback that implements the file protocol of the Hugging Face hub, and can be told to misbehave.
 
-What is served follows the hub's own habits: `/api/models/<id>/revision/<revision>?blobs=True` lists the files,
-`/<id>/resolve/<revision>/<file>` answers small files itself and sends large ones (LFS) to another host with their size
-and sha256 in `X-Linked-*` headers, and that host honours `Range`.
+As on the real hub, `/api/models/<id>/revision/<revision>?blobs=True` lists the files. A request for
+`/<id>/resolve/<revision>/<file>` returns a small file directly, but is redirected to another host for a large one (LFS),
+with the size and sha256 in `X-Linked-*` headers. That host supports the header `Range`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Request(NamedTuple):
-    """What was asked: method, path without its query, the header Range and the header Authorization."""
+    """A request that the server received.
+
+    Attributes:
+        method: ``GET`` or ``HEAD``.
+        path: The path without the query.
+        range: The header `Range`.
+        authorization: The header `Authorization`.
+    """
 
     method: str
     path: str
@@ -30,18 +37,21 @@ class Request(NamedTuple):
 
 
 class Hub:
-    """The state of the server; tests change its attributes.
+    """The state of the server. Tests change its attributes.
 
     Attributes:
-        repositories: Id to revision to the content of its files by name.
-        commits: Id and revision to commit, where it is not `COMMIT`.
-        gated: Ids that need the token `let-me-in`; their files are listed for everyone, as by the real hub.
-        private: Ids that nobody may see without that token.
-        silent: Answer nothing until the server is closed.
+        repositories: Repository id to revision to file name to content.
+        commits: Repository id and revision to commit, if it is not `COMMIT`.
+        gated: Ids of repositories whose files need the token `let-me-in`. As on the real hub, everyone may list them.
+        private: Ids of repositories that can neither be listed nor read without that token.
+        silent: Whether the server answers no request until it is closed.
         drops: How many more times the connection is dropped in the middle of a large file.
-        status: Answer everything with this status, as a server in trouble does.
-        listed: Changes the answer that lists a repository, before it is sent.
-        sent: Changes the content of a file of that name, after its hash was told.
+        status: If not 0, the status of every answer, as from a server in trouble.
+        listed: Function that is applied to the listing of a repository before it is sent.
+        sent: File name to content that is sent in place of the content that was hashed.
+        requests: All requests so far.
+        closed: Set when the server is closed.
+        port: The port that the server listens on.
     """
 
     def __init__(self) -> None:
@@ -60,37 +70,37 @@ class Hub:
 
     @property
     def endpoint(self) -> str:
-        """What HF_ENDPOINT is to be."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.port}"
 
     def asked(self, method: str, ending: str) -> list[Request]:
-        """The requests of that method whose path ends so."""
+        """Return the requests with this method whose path has this ending."""
         return [request for request in self.requests if request.method == method and request.path.endswith(ending)]
 
     def commit(self, id_: str, revision: str) -> str:
-        """The commit of a revision, which may be one."""
+        """Return the commit of a revision, which may itself be a commit."""
         return revision if re.fullmatch("[0-9a-f]{40}", revision) else self.commits.get((id_, revision), COMMIT)
 
     def find(self, id_: str, revision: str) -> dict[str, bytes] | None:
-        """Files of a revision, which may be given by its commit."""
+        """Return the files of a revision, which may be given by its commit; None if there is no such revision."""
         revisions = self.repositories.get(id_, {})
         by_commit = {self.commit(id_, name): files for name, files in revisions.items()}
         return revisions.get(revision, by_commit.get(revision))
 
 
 def blob_id(content: bytes) -> str:
-    """Git's hash of a file's content."""
+    """Return git's hash of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def is_large(name: str) -> bool:
-    """Whether the hub keeps a file in LFS."""
+    """Return whether the hub stores a file in LFS."""
     return name.endswith((".safetensors", ".bin"))
 
 
 @contextmanager
 def serving() -> Iterator[Hub]:
-    """A hub that answers inside the block."""
+    """Run a hub on a free port inside the block."""
     hub = Hub()
 
     class Handler(_Handler):
@@ -205,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         if is_large(name):
             sha256 = hashlib.sha256(content).hexdigest()
             headers |= {"X-Linked-Size": str(len(content)), "X-Linked-ETag": f'"{sha256}"'}
-            # Another name of this machine is another host to the client.
+            # The client treats another name of this machine as another host.
             self.reply(302, {**headers, "Location": f"http://localhost:{hub.port}/large/{sha256}/{name}"})
         else:
             self.reply(200, headers, hub.sent.get(name, content) if self.command == "GET" else content)

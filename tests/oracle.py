@@ -1,4 +1,4 @@
-"""The slow route: one plain Hugging Face run per interpolation layer, full sequences, forward hooks, no bridge."""
+"""The slow route: one plain Hugging Face run of full sequences per interpolation layer, with forward hooks, no bridge."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def load(folder: Path) -> tuple[torch.nn.Module, object]:
-    """The model and its tokenizer, by transformers alone."""
+    """Load the model and its tokenizer with transformers alone."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def blocks_of(model: torch.nn.Module) -> torch.nn.ModuleList:
-    """The list of blocks, wherever this architecture keeps it."""
+    """Return the list of blocks, which is the longest module list of the model."""
     return max(
         (module for module in model.modules() if isinstance(module, torch.nn.ModuleList)),
         key=lambda found: len(found),
@@ -24,7 +24,7 @@ def blocks_of(model: torch.nn.Module) -> torch.nn.ModuleList:
 
 
 def slerp(a: Tensor, b: Tensor, steps: int) -> Tensor:
-    """The post's path, written out with loops in float64."""
+    """Return the post's path, (steps, d_model), computed with a loop in float64."""
     a, b = a.double(), b.double()
     u, v = a / a.norm(), b / b.norm()
     theta = torch.arccos((u @ v).clamp(-1, 1))
@@ -38,7 +38,7 @@ def slerp(a: Tensor, b: Tensor, steps: int) -> Tensor:
 
 @torch.no_grad()
 def resid_post(model: torch.nn.Module, ids: list[int]) -> tuple[Tensor, Tensor]:
-    """resid_post of every layer at the last token, and the logits there, of a plain forward pass."""
+    """Return resid_post of every layer at the last token and the logits there, from a plain forward pass."""
     seen: list[Tensor] = []
     handles = [
         block.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[0, -1]))
@@ -57,7 +57,7 @@ def interpolate(
     """Patch the path into resid_post of `layer` at the last token of the full sequence, all steps as one batch.
 
     Returns:
-        Recording layer to its resid_post (steps, d_model), and the logits (steps, d_vocab).
+        resid_post (steps, d_model) by recording layer, and the logits (steps, d_vocab).
     """
     path = slerp(resid_post(model, ids_a)[0][layer], resid_post(model, ids_b)[0][layer], steps)
     recorded: dict[int, Tensor] = {}
@@ -83,7 +83,7 @@ def interpolate(
 
 
 def relative_distance(x: Tensor) -> Tensor:
-    """The post's measure, point by point."""
+    """Return the post's relative distance, computed point by point in float64."""
     x = x.double()
     values = []
     for point in x:
@@ -116,29 +116,29 @@ PARTS = {
         ("post_attention_layernorm", "post_feedforward_layernorm"),
     ),
 }
-"""Names of what ends attention, of what ends the MLP, and of the norms, in the plain modules of each kind of model."""
+"""For each kind of model, the plain modules at the end of attention and of the MLP, and the norms."""
 
 
 def normalised(norm: torch.nn.Module, x: Tensor, scale: Tensor | None = None) -> Tensor:
-    """Any of the norms written out, in the type of x (the library's RMSNorms compute in float32), x / scale if given."""
+    """Return the output of any norm in the dtype of x, divided by `scale` if given (library RMSNorms compute in float32)."""
     centred = x - x.mean(-1, keepdim=True) if "LayerNorm" in type(norm).__name__ else x
     value = centred / (scale_of(norm, x) if scale is None else scale)
     if getattr(norm, "weight", None) is not None:
-        # Gemma's models add the one in float32, whatever type is asked of them here.
+        # Gemma's models add the one in float32, even if x is in another dtype.
         gemma = "Gemma" in type(norm).__name__
         value = value * ((norm.weight.float() + 1).to(norm.weight) if gemma else norm.weight)
     return value + norm.bias if getattr(norm, "bias", None) is not None else value
 
 
 def scale_of(norm: torch.nn.Module, x: Tensor) -> Tensor:
-    """What a norm divides by."""
+    """Return the scale by which a norm divides."""
     centred = x - x.mean(-1, keepdim=True) if "LayerNorm" in type(norm).__name__ else x
     eps = next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 1e-5)
     return (centred.square().mean(-1, keepdim=True) + eps).sqrt()
 
 
 def mlp_branch(block: torch.nn.Module, kind: str):
-    """One layer's MLP branch, from the residual vector it reads to what is added, of plain modules in any float type."""
+    """Return one layer's MLP branch, from its input to what it adds to the residual stream, with plain modules."""
     before, after = {
         "gpt2": ("ln_2", None),
         "opt": ("final_layer_norm", None),
@@ -155,7 +155,7 @@ def mlp_branch(block: torch.nn.Module, kind: str):
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
-    """The norm before the unembedding."""
+    """Return the norm before the unembedding."""
     names = ("transformer.ln_f", "model.norm", "model.decoder.final_layer_norm", "gpt_neox.final_layer_norm")
     for name in names:
         try:
@@ -175,7 +175,7 @@ def freeze(
     steps: int,
     condition: str,
 ) -> Tensor:
-    """The logits (steps, d_vocab) of a patched run with a component held still after `layer`, by plain hooks."""
+    """Return the logits (steps, d_vocab) of a patched run in which plain hooks hold a component still after `layer`."""
     attention, mlp, norms = PARTS[kind]
     blocks = blocks_of(model)[layer + 1 :]
     handles = []

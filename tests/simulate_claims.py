@@ -1,7 +1,7 @@
-"""Made-up tables for the tests of the claims: data with nothing to be found, and with the effect that each claim states.
+"""Simulated tables for the tests of the claims: runs without an effect, and runs with the effect that a claim states.
 
-Pairs share words and contexts as the suite's do: words recur over contexts, and every quantity of a pair has a part of
-its words' and its context's own. Only the columns that claims read are filled in.
+Pairs share words and contexts as in the suite: words recur across contexts, and every quantity of a pair has components
+that depend on its words and on its context. Only the columns that claims read are filled in.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ Floats = NDArray[np.float64]
 MODEL, RANDOM = "model", "model-random"
 MODELS = Models((MODEL, RANDOM), {MODEL: RANDOM}, frozenset({RANDOM}))
 LAYERS, STEPS, CONTEXTS, PER_CONTEXT, WORDS = 8, 20, 8, 6, 36
-"""Sizes: 48 pairs, as in the default run."""
+"""Sizes of a simulated run: 48 pairs, as in the default run."""
 
 EFFECTS: dict[str, float] = {
     "C0": 0.15, "C1": 0.15, "C2": 0.7, "C3": 0.7, "C4": 0.35, "C5": 0.2, "C6": 0.05, "C7": 0.15, "C8": 0.08, "C9": 0.5,
     "C10": 0.2, "C11": 0.07, "C12": 0.15, "C13": 0.8,
 }  # fmt: skip
-"""The effect of the alternative, in the unit of each claim's measure, roughly: what the power is stated at. For C6 it
-is the distance to the margin, so that there is no change at all."""
+"""The effect at which the power of each claim's test is stated, roughly in the unit of its measure. For C6 it is the
+distance to the equivalence margin, so that the value here means no change at all."""
 
 
 class Made(NamedTuple):
-    """A made-up run.
+    """A simulated run, which can be used as a `plateaus.judging.evidence.Source`.
 
     Attributes:
-        tables: (model, table) to its rows.
+        tables: (model, table) to the rows of the table.
     """
 
     tables: dict[tuple[str, str], pd.DataFrame]
 
     def __call__(self, model: str, table: str, columns: Sequence[str], filters: Filters) -> pd.DataFrame | None:
-        """As `plateaus.judging.evidence.Source`."""
+        """Return the filtered rows of a table; None if the table or a column is missing."""
         frame = self.tables.get((model, table))
         if frame is None or not {*columns, *filters} <= set(frame.columns):
             return None
@@ -55,7 +55,7 @@ class Made(NamedTuple):
 
 
 class Pairs:
-    """Pairs of a suite, with noise that their words and contexts share."""
+    """The pairs of a suite, with noise that pairs with the same words or context share."""
 
     def __init__(self, generator: np.random.Generator, *, shared: float = 0.5) -> None:
         self.generator, self.shared = generator, shared
@@ -79,7 +79,7 @@ class Pairs:
         return len(self.ids)
 
     def noise(self, *shape: int) -> Floats:
-        """Standard normal values (pairs, *shape), a part `shared` of whose variance is of words and contexts."""
+        """Draw standard normal values (pairs, *shape); words and contexts explain a part `shared` of the variance."""
         draw = self.generator.standard_normal
         words, contexts = draw((WORDS, *shape)), draw((CONTEXTS, *shape))
         own = draw((len(self), *shape))
@@ -89,7 +89,7 @@ class Pairs:
 
 
 def smooth(noise: Floats, width: float = 1.5) -> Floats:
-    """Noise along the last axis, smooth on a circle, with variance 1."""
+    """Smooth noise along the last axis, as on a circle, and keep its variance at 1."""
     n = noise.shape[-1]
     apart = np.minimum(np.arange(n), n - np.arange(n))
     kernel = np.exp(-0.5 * (apart / width) ** 2)
@@ -98,12 +98,12 @@ def smooth(noise: Floats, width: float = 1.5) -> Floats:
 
 
 def spike(alpha: Floats, middle: Floats, width: float = 0.08) -> Floats:
-    """A bump of height 1 at the middle, for middles (pairs,): (pairs, steps)."""
+    """Return a bump of height 1 at each pair's middle (pairs,), shape (pairs, steps)."""
     return np.asarray(np.exp(-0.5 * ((alpha[None, :] - middle[:, None]) / width) ** 2))
 
 
 def grid(pairs: Pairs, axes: Mapping[str, Any], **columns: NDArray[Any]) -> pd.DataFrame:
-    """A table with a row per pair and point of some axes; columns of shape (pairs, *axes), or of what broadcasts."""
+    """Return a table with one row per pair and grid point; `columns` must broadcast to the shape (pairs, *axes)."""
     sizes = [len(values) for values in axes.values()]
     index = np.indices((len(pairs), *sizes)).reshape(1 + len(sizes), -1)
     made: dict[str, Any] = {"pair": np.array(pairs.ids, dtype=object)[index[0]]}
@@ -113,13 +113,14 @@ def grid(pairs: Pairs, axes: Mapping[str, Any], **columns: NDArray[Any]) -> pd.D
 
 
 PARTS = {"layers": ("C2", "C3", "C4"), "path": ("C7", "C8", "C9", "C10", "C11", "C12")}
-"""Which claims need more than the curves of the logits."""
+"""The claims that need more than the curves of the logits, by what they need."""
 
 
 def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequence[str] = tuple(EFFECTS)) -> Made:
-    """A run in which the claims named in `effects` have those effects and all others have none.
+    """Simulate a run in which the claims in `effects` have those effects and all other claims have none.
 
-    Only what `claims` need is made. Trends over layers and profiles along the path carry noise that is smooth, as theirs is, and shared by pairs.
+    Only the tables that `claims` need are made. The noise of trends over layers and of profiles along the path is
+    smooth, as in real runs, and shared between pairs.
     """
     pairs = Pairs(generator)
     n, draw = len(pairs), generator
@@ -128,7 +129,7 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
     middle = np.clip(0.5 + 0.08 * pairs.noise(), 0.25, 0.75)
     jsd = pairs.noise()
     covariates = {name: pairs.noise() for name in ("angle", "log_p_a", "log_p_b")}
-    # w of the logits: a part that the covariates explain, so that C13 must take them out; a part of jsd's.
+    # w at the logits has a part that the covariates explain, which C13 must regress out, and a part from jsd.
     explained = 0.5 * covariates["angle"] + 0.3 * covariates["log_p_a"]
     jsd = jsd + 0.5 * covariates["angle"]
     semantic = -e["C13"] / max(1e-9, np.sqrt(1 - e["C13"] ** 2)) * (jsd - 0.5 * covariates["angle"])
@@ -154,7 +155,7 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
         "attn_secant": 0.02 * pairs.noise(),
         "mlp_mean": e["C5"] + 0.2 * pairs.noise(),
         "attn_mean": 0.02 * pairs.noise(),
-        # Without an effect the change is at the margin, where a test of equivalence must not find any.
+        # Without an effect, the change is exactly at the margin, where a test must not find equivalence.
         "norm_mean": (0.05 - e["C6"]) + 0.05 * pairs.noise(),
     }
     sharp = [of_logits("interpolate", "none", base, passed), of_logits("freeze", "none", base, passed)]
@@ -173,16 +174,17 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
 
 
 def over_layers(pairs: Pairs, e: dict[str, float]) -> pd.DataFrame:
-    """Widths over interpolation and recording layers, random walks plus trends.
+    """Simulate widths over interpolation and recording layers: a trend plus random walks.
 
-    log w = -c (N + b L) + noise; with neither effect there is no trend, and with C4 alone N has one and L has not. The
+    log w = log 0.8 - c N + noise, where c is 0 without the effects of C2, C3 and C4. There is never a trend in L. The
     trends of C2 (over recording layers) and C3 (over interpolation layers) follow from N alone.
     """
     n = len(pairs)
     depth, record = np.arange(LAYERS)[:, None], np.arange(LAYERS)[None, :]
     gap = np.maximum(record - depth, 0)
     trend = 0.07 * max(e["C2"], e["C3"]) + 0.2 * e["C4"]
-    # Noise that is correlated between neighbouring layers and symmetric in N and L: without an effect neither is first.
+    # The noise is correlated between neighbouring layers and symmetric in N and L, so that without an effect neither
+    # of them explains more.
     walk = pairs.noise(LAYERS, LAYERS)
     rows, columns = np.cumsum(pairs.noise(LAYERS), axis=1), np.cumsum(pairs.noise(LAYERS), axis=1)
     by_gap = np.take_along_axis(rows[:, None, :], np.broadcast_to(gap, (n, LAYERS, LAYERS)), axis=2)
@@ -203,10 +205,10 @@ def over_layers(pairs: Pairs, e: dict[str, float]) -> pd.DataFrame:
 def along_path(
     pairs: Pairs, e: dict[str, float], alpha: Floats, between: Floats, middle: Floats
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Step sizes, Jacobian norms and spline densities along the path."""
+    """Simulate step sizes, Jacobian norms and spline densities along the path."""
     n, draw = len(pairs), pairs.generator
     layers = np.arange(1, LAYERS)
-    # Each pair's profiles are shifted by a random amount: where they peak has nothing to do with the boundary.
+    # Each pair's profiles are shifted by a random amount, so that their peaks are unrelated to the boundary.
     at = draw.integers(0, STEPS, n)
 
     def anywhere(x: Floats) -> Floats:
@@ -238,8 +240,8 @@ def along_path(
         step_size=padded[:, None, None, None], **flat,
     )  # fmt: skip
     first, last = np.ones((n, STEPS - 1)), np.exp(growth)
-    # The predicted curve is the steps laid end to end; the measured one lies as near to it as to a straight line,
-    # and nearer with an effect.
+    # The predicted curve lays the steps end to end. Without an effect, the measured curve is as near to it as to a
+    # straight line; with an effect, it is nearer to the prediction.
     predicted = np.concatenate([np.zeros((n, 1)), np.cumsum(last, 1)], 1) / last.sum(1, keepdims=True)
     towards = np.clip(0.5 + 4 * e["C11"] + 0.25 * pairs.noise(), 0, 1)[:, None]
     measured = towards * predicted + (1 - towards) * alpha
@@ -264,12 +266,12 @@ def along_path(
 
 
 def judged(made: Made, claims: Sequence[str], rules: Rules, models: Models = MODELS) -> list[Judgement]:
-    """Test some claims on a made-up run."""
+    """Test claims on a simulated run and judge them."""
     return judge(testing.run_all(registry.chosen(claims), made, models, trace_layer=0, rules=rules), rules)
 
 
 def rejections(claim: str, effect: float, sets: int, seed: int, rules: Rules) -> list[Judgement]:
-    """The claim's judgement on `sets` made-up runs, without any other claim to correct for."""
+    """Judge one claim on `sets` simulated runs, alone, so that p values are not corrected for other claims."""
     only = Models((MODEL,), {MODEL: RANDOM}, frozenset())
     effects = {claim: effect} if effect else {}
     return [

@@ -1,4 +1,4 @@
-"""Tiny models and a tokenizer, made offline from configurations: the fixtures of every test that needs a model."""
+"""Tiny models and a tokenizer, made offline from configurations, for every test that needs a model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORDS = [
     " is",
     " on",
 ]
-"""Every one a single token of the tiny tokenizer; anything else falls apart into bytes."""
+"""Each is a single token of the tiny tokenizer; other text is split into beginnings of these words and into bytes."""
 
 GATED = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 5, "num_attention_heads": 4,
@@ -67,7 +67,7 @@ SHAPES = {
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer in which the words of `WORDS` are one token each."""
+    """Return a byte-level BPE tokenizer in which the words of `WORDS` are one token each."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: number for number, symbol in enumerate(alphabet)}
     merges: list[tuple[str, str]] = []
@@ -84,8 +84,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save_without_layernorm(folder: Path, *, seed: int = 0) -> Path:
-    """A tiny LN-free GPT-2 in the published format: LayerNorm's epsilon 1e12, its weights times 1e6 over a fixed
-    standard deviation, its biases as they were, so that it centres and multiplies but no longer divides by what it reads.
+    """Save a tiny LN-free GPT-2 in the published format, whose norms are linear.
+
+    LayerNorm's epsilon is 1e12, its weights are multiplied by 1e6 over a fixed standard deviation, and its biases are
+    unchanged. It therefore centres its input and multiplies it, but no longer divides it by its own scale.
     """
     save("gpt2", folder, seed=seed)
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
@@ -100,7 +102,7 @@ def save_without_layernorm(folder: Path, *, seed: int = 0) -> Path:
 
 
 def save(kind: str, folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:
-    """A random model of that kind, norms and biases randomised as well so that nothing is an identity by accident."""
+    """Save a random model of a kind; norms and biases are random too, so that no part is an identity by accident."""
     words = tokenizer()
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(SHAPES[kind](len(words)))

@@ -1,10 +1,11 @@
-"""Time the closed form of the MLP's Jacobian norm against torch.func.jacrev on the same inputs, in one run.
+"""Time the closed-form Jacobian norm of an MLP against torch.func.jacrev on the same inputs, in one run.
 
     python tools/bench_jacobian.py [--d-model 1280] [--d-mlp 5120] [--steps 50] [--pairs 100] [--repeats 3]
 
-One layer with random weights, at GPT-2 Large's sizes by default. The closed form is timed with the making of its Gram
-matrix, for one pair and for many, which share it; jacrev one step at a time, as the post's released code does, and with
-all steps of a pair batched by vmap: the faster of the two is compared. Medians over the repeats.
+The MLP is one layer with random weights, at GPT-2 Large's sizes by default. The time of the closed form includes
+computing its Gram matrix; it is measured for one pair and for many pairs that share the Gram matrix. jacrev is timed
+one step at a time, as in the post's released code, and with all steps of a pair batched by vmap, and the faster of the
+two is compared. All times are medians over the repeats, except for the batched jacrev, which runs once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from plateaus.plan.machine import machine
 
 
 def branch(d_model: int, d_mlp: int) -> Mlp:
-    """An MLP branch of GPT-2's kind with random weights."""
+    """An MLP branch with GPT-2's architecture and random weights."""
     torch.manual_seed(0)
     norm = Norm(1 + 0.1 * torch.randn(d_model), 0.1 * torch.randn(d_model), 1e-5, centred=True)
     return Mlp(
@@ -40,7 +41,7 @@ def branch(d_model: int, d_mlp: int) -> Mlp:
 
 
 def timed(run: Callable[[], Tensor], repeats: int) -> tuple[float, Tensor]:
-    """Median seconds of a call, and its result."""
+    """Return the median seconds of a call over its repeats, and the result of the last call."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -50,7 +51,7 @@ def timed(run: Callable[[], Tensor], repeats: int) -> tuple[float, Tensor]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name, default in (("d-model", 1280), ("d-mlp", 5120), ("steps", 50), ("pairs", 100), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -74,7 +75,7 @@ def main() -> None:
         return result
 
     with torch.no_grad():
-        closed_form(1)  # once to warm up
+        closed_form(1)  # warm-up
         single, ours = timed(lambda: closed_form(1), given.repeats)
         many, _ = timed(lambda: closed_form(given.pairs), given.repeats)
         looped, theirs = timed(by_steps, given.repeats)

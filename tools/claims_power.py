@@ -1,9 +1,10 @@
-"""The error rates of the claims' tests: how often each finds something in made-up data, with and without its effect.
+"""Measure the error rates of the claims' tests: how often each finds an effect in simulated data with and without one.
 
     python tools/claims_power.py [--null 500] [--alternative 200] [--jobs 2] [C0 C1 ...]
 
-A claim's test is sound if p < .05 in about 5 % of the samples with nothing to be found, and of use if it sees the
-stated effect in at least 80 %. Exits with 1 where a claim fails either beyond the error of so many samples.
+A claim's test is sound if p < .05 in about 5 % of the simulated runs without an effect, and powerful if it sees the
+stated effect in at least 80 % of the runs that have it. The exit status is 1 if a claim misses either rate by more than
+the sampling error of so many runs.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ POWER = 0.8
 
 
 class Rates(NamedTuple):
-    """What was counted for one claim."""
+    """The counts of one claim: false positives of `null` runs, and effects seen of `alternative` runs."""
 
     false_positives: int
     null: int
@@ -38,17 +39,20 @@ class Rates(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Not more false positives than the level and the error of so many samples allow."""
+        """Whether the false positives are at most what the level and the sampling error allow."""
         return bool(self.false_positives <= stats.binom.ppf(1 - SURE, self.null, RULES.alpha))
 
     @property
     def powerful(self) -> bool:
-        """The stated effect is seen in most samples, as far as so many can tell."""
+        """Whether the rate at which the effect is seen is consistent with at least `POWER`."""
         return bool(self.seen >= stats.binom.ppf(SURE, self.alternative, POWER))
 
 
 def count(claim: str, effect: float, sets: int, seed: int) -> int:
-    """In how many made-up runs something is found: p < alpha without an effect, a verdict of holding with one."""
+    """Count the simulated runs in which an effect is found.
+
+    Without an effect, that is p < alpha; with one, it is the verdict "holds" or "holds weakly".
+    """
     found = simulate.rejections(claim, effect, sets, seed, RULES)
     if effect:
         return sum(one.verdict in ("holds", "holds weakly") for one in found)
@@ -56,12 +60,12 @@ def count(claim: str, effect: float, sets: int, seed: int) -> int:
 
 
 def batches(sets: int) -> list[int]:
-    """So many samples in parts that can run side by side."""
+    """Split a number of runs into the sizes of batches that can run in parallel."""
     return [min(BATCH, sets - start) for start in range(0, sets, BATCH)]
 
 
 def main() -> int:
-    """Print the table."""
+    """Print the table of error rates; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--null", type=int, default=500)
     parser.add_argument("--alternative", type=int, default=200)

@@ -1,6 +1,6 @@
 """Activation plateaus: where and how they emerge, rebuilt from a real model and tested over many prompts.
 
-What a notebook needs, imported only when it is used:
+The functions that a notebook needs; the libraries behind them are imported only when a function is used:
 
     import plateaus
 

@@ -1,4 +1,4 @@
-"""The public face of the package: the functions that `import plateaus` offers for use in a notebook."""
+"""The package's public functions, which `import plateaus` offers for use in a notebook."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ def load_model(
     centre: bool = False,
     models_folder: str | Path = "resources/models",
 ) -> Transformer:
-    """Load a model.
+    """Load the embedded model, or a model from a folder.
 
     Args:
         source: ``smollm2-135m``, the embedded model, or the path of a Hugging Face folder with safetensors and a
             tokenizer.
-        device: Where it computes; ``auto`` takes a GPU where there is one.
-        centre: Whether to remove the mean over d_model from what is written to the residual stream, as the post does
-            (LayerNorm models; the logits do not depend on it).
-        models_folder: Where the workflow keeps the models that it has fetched; the embedded one is made there once.
+        device: The device to compute on; ``auto`` uses a GPU if the machine has one.
+        centre: Whether to remove the mean over d_model from everything that is written to the residual stream, as
+            the post does (only for models with LayerNorm; the logits stay the same).
+        models_folder: Where the workflow keeps fetched models; the embedded model is written there on first use.
+
+    Returns:
+        The model, on its device.
 
     Raises:
-        InputError: the folder is not a whole model, or the device is not on this machine.
+        InputError: the folder does not hold a complete model, or this machine does not have the device.
     """
     from plateaus.model.transformer import Transformer
     from plateaus.sources.checks import check_local
@@ -70,25 +73,26 @@ def curve(
     path: Literal["spherical", "linear"] = "spherical",
     freeze: str = "none",
 ) -> pd.DataFrame:
-    """How far a model's outputs have moved from prompt A to prompt B, along the path between them.
+    """Measure how far a model's outputs have moved from prompt A to prompt B, along the path between the two.
 
     Args:
-        model: See `load_model`.
-        context: What both prompts begin with.
+        model: A model from `load_model`.
+        context: The text that both prompts begin with.
         a: Last word of prompt A, a single token after the context and a space.
-        b: Last word of prompt B, likewise.
+        b: Last word of prompt B, also a single token.
         layer: The layer at whose resid_post the path is patched in, at the last token.
-        record: The layer at whose resid_post the outputs are recorded, ``logits``, or ``all`` of them.
-        steps: Points of the path, from alpha 0 to 1.
+        record: Where outputs are recorded: the number of a layer for its resid_post, ``logits``, or ``all`` sites.
+        steps: Number of points on the path, evenly spaced in alpha from 0 to 1.
         path: ``spherical`` (directions by slerp, lengths linear) or ``linear``.
-        freeze: What is held still in every later layer; one of `plateaus.model.freezing.CONDITIONS`.
+        freeze: The freezing condition in every later layer; one of `plateaus.model.freezing.CONDITIONS`.
 
     Returns:
-        One row per recording site and step, with the columns of the table `freeze` (see `plateaus.data.schemas`):
-        among them alpha and distance, |x - A| / (|x - A| + |x - B|), from 0 at prompt A to 1 at prompt B.
+        One row per recording site and step, with the columns of the table `freeze` (see `plateaus.data.schemas`).
+        They include alpha and distance, which is |x - A| / (|x - A| + |x - B|): 0 at prompt A and 1 at prompt B.
 
     Raises:
-        InputError: the prompts do not differ in exactly their last token, or there is no such layer or condition.
+        InputError: the prompts do not differ in exactly their last token, the model has no such layer, or there is
+            no such condition.
     """
     import pandas as pd
     import torch
@@ -124,24 +128,30 @@ def curve(
 
 
 def sharpness(curve: pd.DataFrame) -> Sharpness[float]:
-    """How sharp one curve is: width of its boundary w, midpoint, lengths of its rests, largest slope.
+    """Measure how sharp one curve is: the width w of its boundary, its midpoint, its rests and its largest slope.
 
     Args:
-        curve: The rows of one recording site, as `curve` returns them: columns alpha and distance.
+        curve: The rows of one recording site, as `curve` returns them, with the columns alpha and distance.
+
+    Returns:
+        The measures, in units of alpha unless `plateaus.curves.sharpness.Sharpness` says otherwise.
 
     Raises:
-        ValueError: alpha does not rise from 0 to 1, as where the rows of several curves are given.
+        ValueError: alpha does not rise from 0 to 1, for example because the rows of several curves were given.
     """
     return measure_one(curve["alpha"].to_numpy(), curve["distance"].to_numpy())
 
 
 def read_run(folder: str | Path) -> Results:
-    """The tables of a finished run.
+    """Open the tables of a finished run.
 
     Args:
-        folder: Its results folder, such as results/default.
+        folder: The results folder of the run, such as results/default.
+
+    Returns:
+        An object that reads the run's tables when they are asked for.
 
     Raises:
-        InputError: the run has not been finished.
+        InputError: the run has not finished.
     """
     return of_run(Path(folder))

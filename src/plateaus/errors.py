@@ -1,13 +1,16 @@
-"""Errors that a user can mend: one line that says what is wrong, where, and how to mend it."""
+"""The error for problems that the user can mend: one line that says what is wrong, where, and how to mend it."""
 
 from __future__ import annotations
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used.
+    """Raised when something that the user gave cannot be used.
 
     The message is one line: what is wrong, where, and how to mend it. The command line prints it without a
-    traceback and exits with 1; nothing that was there before is lost.
+    traceback and exits with 1; earlier results are kept.
+
+    Args:
+        message: The message; line breaks and repeated spaces in it become single spaces.
     """
 
     def __init__(self, message: str) -> None:

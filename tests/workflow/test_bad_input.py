@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "no models": (edit("models", value={}), ("models",)),
     "run with a slash": (edit("run", value="../elsewhere"), ("run has '../elsewhere'", "letters, digits")),
     "missing folder": (edit("models", "tiny", "path", value="nowhere"), ("nowhere is not a folder", "models.tiny.path")),
-    "cut safetensors": (other_model(cut), ("not a whole safetensors file", "copy or download it again")),
+    "cut safetensors": (other_model(cut), ("not a complete safetensors file", "copy or download it again")),
     "garbage safetensors": (other_model(garbage), ("model.safetensors", "header is damaged")),
     "pickles only": (other_model(pickled), ("pytorch_model.bin", "save_pretrained")),
     "no weights": (other_model(without("model.safetensors")), ("no *.safetensors file",)),
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "no tokenizer": (other_model(without("tokenizer.json")), ("no tokenizer",)),
     "no table": (edit("prompts", "table", value="none.tsv"), ("none.tsv does not exist",)),
     "no suite": (edit("prompts", "suite", value="none.tsv"), ("prompts.suite", "none.tsv does not exist")),
-    "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has 3 pairs")),
+    "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has only 3 pairs")),
     "a negative sample": (edit("prompts", "sample", value=-1), ("prompts.sample is -1", "all of them, or a whole number")),
     "an id in both tables": (pairs(PAIRS + "suite-3\tThe car was\tred\told\t\n"), ("'suite-3' is both in pairs.tsv", "suite.tsv")),
     "a suite that is not its manifest's": (another_manifest, ("suite.tsv is not the table", "suite.manifest.json", "restore")),
@@ -149,8 +149,8 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown component": (edit("jacobian", "components", value=["mpl"]), ("jacobian.components.0", "did you mean mlp")),
     "too few probes": (edit("jacobian", "probes", value=1), ("jacobian.probes is 1", "at least 2")),
     "no neurons": (edit("spline", "top_neurons", value=0), ("spline.top_neurons is 0", "at least 1")),
-    "unknown claim": (edit("claims", "tests", value=["C0", "C99"]), ("claims.tests names 'C99'", "there are C0, C1")),
-    "no folder of claims": (edit("claims", "folder", value="nowhere"), ("claims.folder is 'nowhere'", "make it")),
+    "unknown claim": (edit("claims", "tests", value=["C0", "C99"]), ("claims.tests names 'C99'", "claims are C0, C1")),
+    "no folder of claims": (edit("claims", "folder", value="nowhere"), ("claims.folder is 'nowhere'", "create it")),
     "no width": (edit("sharpness", "w_at_most", value=0), ("sharpness.w_at_most is 0", "more than 0")),
     "absent Quarto": (edit("report", "renderer", value="quarto"), ("no working quarto", "auto or builtin")),
 }  # fmt: skip
@@ -163,8 +163,8 @@ def test_bad_input_gives_one_clear_line(case, project: Project, monkeypatch):
     change(project)
     monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", "/bin"]))
     start = time.monotonic()
-    done = project.run("--cores", "1", check=False)
-    assert done.returncode != 0
+    done = project.forked("--cores", "1")
+    assert done.returncode == 1
     errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stdout + done.stderr
     for part in expected:

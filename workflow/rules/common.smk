@@ -1,4 +1,4 @@
-# Needs: the config. Makes: nothing; defines what the rules share (validated config, paths, slices, code inputs).
+# Needs: the config. Makes: nothing; defines what all rules share (validated config, paths, slices, code inputs).
 import re
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ from plateaus.run import code_inputs, job_environment, lock, memory, precheck
 
 job_environment.prepare(Path(workflow.basedir) / "src")
 
-# A config file that names models stands alone; one that does not is laid over the default.
+# A config file that names models is used alone; a config without models overrides keys of the default config.
 if "models" not in config:
 
     configfile: "config/config.yaml"
@@ -56,7 +56,7 @@ def card(wildcards):
 
 
 def code(stage):
-    """The source files a stage imports: editing one reruns the stage, touching it does not."""
+    """Return the source files that a stage imports; editing one reruns the stage, touching it does not."""
     return [f"src/{name}" for name in code_inputs.files_of(stage)]
 
 
@@ -65,12 +65,12 @@ def table(table, model="{model}", shard="{shard}"):
 
 
 def memory_of(stage):
-    """What the jobs of a stage ask the scheduler for, in MB, by the plan's figures."""
+    """Return a function for the memory that jobs of a stage request, in MB, as the plan estimates it."""
     return lambda wildcards: ROOM.megabytes(stage, getattr(wildcards, "model", "all"))
 
 
 def pending():
-    """Stages and models of which a result is missing."""
+    """Return the stages and models that have a missing result."""
     found = {
         ("fetch", model)
         for model in CONFIG["models"]
@@ -86,10 +86,10 @@ def pending():
     return found
 
 
-# Whether the jobs share this machine; elsewhere each asks for what it needs.
+# Whether the jobs run on this machine and share its memory; on a cluster each job requests its own.
 LOCAL = workflow.is_main_process and workflow.nodes is None
 ACCELERATORS = accelerators.names(CONFIG["compute"]["device"])
-# Of another machine nothing is known but what the config asks for.
+# The GPUs of other machines are unknown, so there a job requests one only if the config asks for cuda.
 GPU = int(bool(ACCELERATORS) if LOCAL else CONFIG["compute"]["device"] == "cuda")
 THREADS = thread_count.of_job(
     CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU
@@ -102,7 +102,7 @@ def tables_of(stage):
 
 
 def every(*stages):
-    """All table files of some stages, over models and shards."""
+    """Return all table files of some stages, over all models and shards."""
     return [
         table(declared, model, shard)
         for stage in stages
@@ -116,12 +116,12 @@ CLAIMS = [table(declared, "all", "all") for declared in tables_of("claims")]
 
 
 def log_of(stage, model="{model}", shard="all"):
-    """Where a stage's command writes its log, as plateaus.stages.runner has it."""
+    """Return the path of a stage's log, which plateaus.stages.runner writes."""
     return RESULTS / "logs" / model / stage / f"{shard}.log"
 
 
 def fetch_files(wildcards):
-    """What a model is made from: a local folder's files, or the fetched model that a random one is like."""
+    """Return the files a model is made from: those of a local folder, or the card of the `like` of a random model."""
     model = CONFIG["models"][wildcards.model]
     if model["source"] == "local":
         return sorted(path for path in Path(model["path"]).glob("*") if path.is_file())
@@ -136,9 +136,9 @@ def like_folder(model):
 
 
 def call(wildcards, threads, **extra):
-    """The arguments of a stage's command that say where and how, but not what, to compute.
+    """Return the arguments of a stage's command that say where and how to compute, but not what.
 
-    Made by a function of `threads`, so Snakemake does not compare it: none of it reruns a job.
+    Snakemake does not compare a parameter that is a function of `threads`, so changing these arguments reruns no job.
     """
     arguments = {"root": RESULTS, "threads": threads}
     arguments |= {
@@ -161,7 +161,7 @@ def call(wildcards, threads, **extra):
 
 
 def made_from():
-    """Every table file with the slice of the config that it should have been made from."""
+    """Return, for every table file, the slice of the config that it should have been made from."""
     found = {
         table(tables.FIGURES, "all", "all"): slices.figures_slice(CONFIG, PAIRS, SHARDS)
     }

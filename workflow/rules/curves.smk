@@ -1,4 +1,4 @@
-# Needs: fetched models and the prompt table. Makes: the tables of every curve, one file per shard.
+# Needs: fetched models and the prompt table. Makes: the tables of all curves, one file per table, model and shard.
 
 
 rule extract:
@@ -37,7 +37,7 @@ rule interpolate:
         [table(declared) for declared in tables_of("interpolate")],
     log:
         log_of("interpolate", shard="{shard}"),
-    # The longest chain of jobs goes first, so that the last core is not left alone with it.
+    # The longest chain of jobs goes first, so that it does not run alone at the end.
     priority: 2
     conda:
         "../../environment.yml"

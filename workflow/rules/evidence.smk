@@ -1,4 +1,4 @@
-# Needs: the tables of all stages before. Makes, without a model: how sharp every curve is, and the claims' verdicts.
+# Needs: the tables of earlier stages. Makes, without a model: the sharpness of every curve, and the claims' verdicts.
 
 
 rule sharpness:

@@ -1,4 +1,4 @@
-# Needs: the endpoints and the trace of every pair. Makes: freezing ablations, Jacobians and spline codes.
+# Needs: the endpoints and the trace of every pair. Makes: freezing ablations, Jacobian norms and gains, spline codes.
 
 
 rule freeze:

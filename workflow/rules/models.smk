@@ -1,4 +1,4 @@
-# Needs: the config's models. Makes: resources/models/<model>-<hash>/ with a card, shared by all runs.
+# Needs: the models of the config. Makes: resources/models/<model>-<hash>/ with a card, shared by all runs.
 
 
 rule fetch:

@@ -1,4 +1,4 @@
-# Needs: all tables. Makes: the figures and the page that explains them.
+# Needs: all tables. Makes: the figures, the report page and provenance.json.
 
 
 rule figures:

@@ -1,4 +1,4 @@
-"""`python -m plateaus.bench`: every stage the usual way and ours, in turn on this machine, and the arithmetic limit."""
+"""`python -m plateaus.bench`: time each stage the usual way and our way, by turns, and compute the arithmetic limit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SOURCE = Path("report")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, and write `results/bench/bench.json` and what is made of it; exits with 1 and one line on bad input."""
+    """Measure, write `results/bench/bench.json`, and render the page; on bad input exit with status 1 and one line."""
     parser = argparse.ArgumentParser(prog="python -m plateaus.bench", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("config/config.yaml"))
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="threads of every process")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each stage is measured each way")
-    parser.add_argument("--share", type=int, default=20, help="make every so many-th of the usual way's Jacobians")
-    parser.add_argument("--page", action="store_true", help="make the page of what was measured before, and no more")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="number of threads of every process")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each stage is measured in each way")
+    parser.add_argument("--share", type=int, default=20, help="compute the usual Jacobians only at every SHARE-th step")
+    parser.add_argument("--page", action="store_true", help="only render the page from the last measurements")
     given = parser.parse_args(arguments)
     job_environment.prepare(Path(__file__).resolve().parents[2])
     try:
@@ -40,15 +40,18 @@ def main(arguments: list[str] | None = None) -> None:
         made = render_page()
     except (InputError, RenderError) as error:
         sys.exit(f"error: {error}")
-    say(f"{FOLDER / 'index.html'}, by {made}")
+    say(f"{FOLDER / 'index.html'}, rendered by {made}")
 
 
 def collect(run: Run, repeats: int) -> dict[str, Any]:
-    """Everything that is measured, heavy libraries last: a process's peak is counted from what its parent holds."""
+    """Take all measurements and return them as the content of `bench.json`.
+
+    Heavy libraries are imported last, because the peak memory of a child process counts what its parent holds.
+    """
     ways.fetch(run)
     ways.check(run)
     stages = measure(run, repeats)
-    say("the sweep alone, and how its time grows")
+    say("measuring the sweep alone, and how its time grows")
     command = ["--model-folder", str(run.model_folder), "--model", run.model, "--threads", str(run.threads)]
     sweeps = json.loads(
         processes.run(["-m", "plateaus.bench.sweeps", *command], run.log("sweeps")).said.splitlines()[-1]
@@ -66,7 +69,7 @@ def collect(run: Run, repeats: int) -> dict[str, Any]:
 
 
 def operations(run: Run) -> dict[str, float]:
-    """Operations of each stage's matrix products, as the plan counts them."""
+    """Return the floating-point operations of each stage's matrix products, as the plan counts them."""
     from plateaus.plan import estimate
 
     config = {**run.config, "models": {run.model: run.config["models"][run.model]}}
@@ -75,14 +78,21 @@ def operations(run: Run) -> dict[str, float]:
 
 
 def render_page() -> str:
-    """The page and its figures, from what was measured."""
+    """Render the page and its figures from `bench.json`, and return the name of the renderer."""
     from plateaus.bench import page
 
     return page.write(FOLDER, SOURCE)
 
 
 def prepare(path: Path, cores: int, share: int) -> Run:
-    """The first model of a config and the pairs of its table, in one shard, on the CPU, where both ways can run.
+    """Prepare a run of a config's first model on the pairs of its table, in one shard.
+
+    The run is on the CPU, because both ways work there.
+
+    Args:
+        path: The config file.
+        cores: Number of cores to use.
+        share: Compute the usual Jacobians at every `share`-th step.
 
     Raises:
         InputError: the config cannot be read.
@@ -97,7 +107,10 @@ def prepare(path: Path, cores: int, share: int) -> Run:
 
 
 def measure(run: Run, repeats: int) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """Stage to way to one measurement per repeat; the two ways take turns, so that a slower hour slows both."""
+    """Measure every stage in both ways, and return one measurement per stage, way and repeat.
+
+    The two ways take turns, so that a slow phase of the machine slows both.
+    """
     found: dict[str, dict[str, list[dict[str, float]]]] = {stage: {"usual": [], "ours": []} for stage in STAGES}
     for repeat in range(1, repeats + 1):
         ways.clear(run)
@@ -110,7 +123,7 @@ def measure(run: Run, repeats: int) -> dict[str, dict[str, list[dict[str, float]
 
 
 def about(run: Run, repeats: int) -> dict[str, Any]:
-    """What was measured, and where."""
+    """Describe the measured run and the machine."""
     from importlib.metadata import version
 
     from plateaus.plan.machine import machine
@@ -128,13 +141,13 @@ def about(run: Run, repeats: int) -> dict[str, Any]:
 
 
 def write(folder: Path, told: dict[str, Any]) -> None:
-    """Write what was measured."""
+    """Write the measurements to `bench.json` in a folder."""
     with atomic_path(folder / "bench.json") as path:
         path.write_text(canonical_json(told) + "\n", encoding="utf-8")
 
 
 def say(line: str) -> None:
-    """A line on the terminal."""
+    """Print a line to the terminal."""
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 

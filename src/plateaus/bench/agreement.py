@@ -1,4 +1,4 @@
-"""Whether the two ways say the same: the largest difference of every kind of number that both compute."""
+"""Check that the two ways agree: the largest difference for every kind of number that both compute."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from plateaus.data.results import table_path
 
 
 def differences(run: Run) -> dict[str, float]:
-    """Kind of number to the largest difference over all that were computed both ways.
+    """Return the largest difference for each kind of number, over all numbers that were computed both ways.
 
-    Relative distances are differences as they are, Jacobian norms relative to the usual way's, Hamming distances in
-    units of the MLP (a unit at 0 may fall to either side by rounding).
+    Relative distances are compared by absolute difference, Jacobian norms relative to the usual way's norm, and Hamming
+    distances by the number of hidden units (rounding may put a unit near 0 on either side).
     """
     return {
         "relative distance": _curves(run, tables.INTERPOLATE),

@@ -1,4 +1,4 @@
-"""What the usual way differentiates: components of a block as functions of the last token's vector."""
+"""The functions that the usual way differentiates: components of a block, as functions of the last token's vector."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import TokenisedPair
 
 CHUNK = 128
-"""Rows of a Jacobian at a time, as the post's released code has it."""
+"""Rows of a Jacobian that are computed together, as in the post's released code."""
 
 Function = Callable[[Tensor], Tensor]
 
 
 class Call(NamedTuple):
-    """The arguments of a block beside the residual stream."""
+    """The arguments of a block other than the residual stream."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -27,7 +27,7 @@ class Call(NamedTuple):
 
 @torch.no_grad()
 def call_of(model: Transformer, pair: TokenisedPair, layer: int) -> Call:
-    """How a block is called on a pair's prompts."""
+    """Record the arguments with which a block is called on a pair's prompts."""
     calls: list[Call] = []
     handle = model.bridge.blocks[layer].register_forward_pre_hook(
         lambda _, args, kwargs: calls.append(Call(args[1:], dict(kwargs))), with_kwargs=True
@@ -42,24 +42,27 @@ def call_of(model: Transformer, pair: TokenisedPair, layer: int) -> Call:
 
 
 def whole(function: Function, at: Tensor) -> Tensor:
-    """The Jacobian at a vector, by reverse differentiation."""
+    """Compute the whole Jacobian of a function at a vector, by reverse-mode differentiation."""
     matrix: Tensor = torch.func.jacrev(function, chunk_size=CHUNK)(at)
     return matrix.detach()
 
 
 def mlp_of(model: Transformer, layer: int) -> Function:
-    """The MLP with its norm, at one token; plain products, since not every bridge's MLP can be called by itself."""
+    """Return the MLP with its norm as a function of one vector.
+
+    It is computed with plain products, because not every bridge's MLP can be called on its own.
+    """
     mlp = architecture.mlp_of(model.bridge, layer)
     return lambda x: mlp(x[None])[0]
 
 
 def blocks_of(model: Transformer, calls: Mapping[int, Call], before: Tensor) -> Function:
-    """Blocks one after the other on the whole sequence.
+    """Return consecutive blocks on the whole sequence as a function of the last token's vector.
 
     Args:
         model: The model.
-        calls: Which blocks, and the other arguments of each.
-        before: (tokens, d_model), what the first one reads; the last row is replaced by the function's argument.
+        calls: The layers of the blocks, with the other arguments of each block.
+        before: (tokens, d_model), the input of the first block; the function's argument replaces the last row.
     """
 
     def function(x: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ def blocks_of(model: Transformer, calls: Mapping[int, Call], before: Tensor) -> 
 
 
 def attention_of(model: Transformer, layer: int, before: Tensor, call: Call) -> Function:
-    """Attention with its norm on the whole sequence; arguments as of `blocks_of`."""
+    """Return attention with its norm on the whole sequence as a function; `before` is as in `blocks_of`."""
     block = model.bridge.blocks[layer]
 
     def function(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The bench's figures."""
+"""Draw the figures of the bench."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from plateaus.drawing import style
 
 
 def _plain(axis: Axis) -> None:
-    """Plain numbers at a logarithmic axis' powers of ten: the style leaves mathematics in labels as it is written."""
+    """Label a logarithmic axis with plain numbers, because the style does not render mathematics in labels."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def stages(told: Mapping[str, Any]) -> Figure:
-    """Wall time of every stage, the usual way, ours, and the limit."""
+    """Draw the wall time of every stage the usual way and our way, and the limit."""
     rows = summary.rows(told)
     figure = Figure(figsize=(style.WIDTH, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -48,7 +48,7 @@ def stages(told: Mapping[str, Any]) -> Figure:
 
 
 def scaling(told: Mapping[str, Any]) -> Figure:
-    """Time of the sweep against what it grows with, and the limit beside it."""
+    """Draw the time of the sweep against each quantity that it grows with, and the limit."""
     curves = told["sweeps"]["scaling"]
     figure = Figure(figsize=(style.WIDTH, 7.0), layout="constrained")
     panels = list(figure.subplots(3, 2).flat)
@@ -56,7 +56,7 @@ def scaling(told: Mapping[str, Any]) -> Figure:
         axes.loglog(curve["x"], curve["seconds"], "o-", ms=3.5, color=style.COLOUR_A, label="measured")
         axes.loglog(curve["x"], curve["limit"], "--", color=style.GREY, label="matrix products at\nthe machine's speed")
         axes.set_title(
-            f"exponent {curve['exponent']:.2f}, of the limit {curve['limit_exponent']:.2f}", loc="left", fontsize=9.5
+            f"exponent {curve['exponent']:.2f} (limit: {curve['limit_exponent']:.2f})", loc="left", fontsize=9.5
         )
         _plain(axes.xaxis)
         _plain(axes.yaxis)
@@ -69,7 +69,7 @@ def scaling(told: Mapping[str, Any]) -> Figure:
 
 
 def save(told: Mapping[str, Any], folder: Path) -> None:
-    """Write both as SVG and PNG."""
+    """Write both figures as SVG and PNG."""
     with style.applied():
         for name, draw in (("stages", stages), ("scaling", scaling)):
             figure = draw(told)

@@ -1,4 +1,4 @@
-"""The bench as a page: what its cells print, and the making of it from the report's Quarto project."""
+"""The page of the bench: what its cells print, and how it is rendered from the report's Quarto project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COPIED = ("_quarto.yml", "styles.css", "references.bib")
 
 
 class Page:
-    """What the cells of `report/bench.qmd` call."""
+    """The values and tables that the cells of `report/bench.qmd` ask for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -24,38 +24,38 @@ class Page:
 
     @classmethod
     def from_environment(cls) -> Page:
-        """The bench in the folder that `PLATEAUS_BENCH` names."""
+        """Open the measurements in the folder that the variable `PLATEAUS_BENCH` names."""
         return cls(Path(os.environ[VARIABLE]))
 
     @property
     def all_stages(self) -> summary.Row:
-        """The row of all stages."""
+        """The row for all stages together."""
         return summary.rows(self.told)[-1]
 
     def ratio(self, quantity: str) -> str:
-        """The usual way over ours, over all stages."""
+        """Return the usual way's value of a quantity divided by ours, for all stages together."""
         value = summary.ratio(getattr(self.all_stages, quantity))
         return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
     @property
     def memory(self) -> str:
-        """Peak of the largest process, ours against the usual way's."""
+        """Peak memory of the largest process, ours against the usual way's."""
         usual, ours = self.all_stages.memory
         return f"{ours / 1e9:.2f} GB against {usual / 1e9:.2f} GB"
 
     def stages(self) -> None:
-        """Print the comparison."""
+        """Print the tables that compare time, memory and disk."""
         from plateaus.page.tables import markdown_table
 
         head, cells = summary.table_of_time(self.told)
-        caption = f"Time, the usual way and ours: {summary.where(self.told)}. {{#tbl-time}}"
+        caption = f"Time of each stage, the usual way and ours: {summary.where(self.told)}. {{#tbl-time}}"
         print(markdown_table(head, cells, caption, align="lrrrrr"))
         head, cells = summary.table_of_room(self.told)
-        caption = "Peak memory of each stage's process, and bytes of all files that it wrote. {#tbl-room}"
+        caption = "Peak memory of each stage's process, and the size of all files that it wrote. {#tbl-room}"
         print(markdown_table(head, cells, caption, align="lrrrr"))
 
     def shares(self) -> None:
-        """Print how near the sweep comes to the machine's speed."""
+        """Print what share of the machine's speed the sweep reaches."""
         from plateaus.page.tables import markdown_table
 
         cells = [
@@ -63,14 +63,14 @@ class Page:
             for one in self.told["sweeps"]["shares"]
         ]
         caption = (
-            f"The sweep of one pair, every layer an interpolation layer, against {self.told['gflops']:.0f} GFLOP/s of "
-            "large matrix products measured just before. {#tbl-shares}"
+            f"The sweep of one pair with every layer as an interpolation layer; the share is of the "
+            f"{self.told['gflops']:.0f} GFLOP/s of large matrix products, measured just before. {{#tbl-shares}}"
         )
         print(markdown_table(["Blocks of", "Seconds", "GFLOP/s", "Share"], cells, caption, align="lrrr"))
 
     @property
     def marginal(self) -> str:
-        """What one more pair takes, over its matrix products."""
+        """Time of one more pair divided by the time of its matrix products."""
         return f"{self.told['sweeps']['marginal']:.2f}"
 
     def agreement(self) -> None:
@@ -79,17 +79,22 @@ class Page:
 
         cells = [[kind, f"{value:.1e}"] for kind, value in self.told["differences"].items()]
         print(
-            markdown_table(["Number", "Largest difference"], cells, "What both ways say. {#tbl-agreement}", align="lr")
+            markdown_table(
+                ["Number", "Largest difference"],
+                cells,
+                "Largest differences between the two ways. {#tbl-agreement}",
+                align="lr",
+            )
         )
 
     def figure(self, name: str, caption: str) -> None:
-        """Print one of the figures."""
+        """Copy one of the figures beside the page and print its Markdown."""
         shutil.copyfile(self.folder / f"{name}.svg", f"{name}.svg")
         print(f'![{caption}]({name}.svg){{#fig-{name} fig-alt="{caption}"}}\n')
 
 
 def render(source: Path, folder: Path) -> str:
-    """Render `bench.qmd` of the report's project into `index.html` of the bench's folder; what made it."""
+    """Render `bench.qmd` of the report's project to `index.html` in the bench's folder; return the renderer's name."""
     from plateaus import render as rendering
 
     with tempfile.TemporaryDirectory(prefix="plateaus-bench-") as temporary:
@@ -101,7 +106,7 @@ def render(source: Path, folder: Path) -> str:
 
 
 def markdown(told: dict[str, Any]) -> str:
-    """The comparison as text, for a README."""
+    """Format the comparison as Markdown, for a README."""
     parts = [summary.where(told)]
     for head, cells in (summary.table_of_time(told), summary.table_of_room(told)):
         lines = [head, ["---", *("--:" for _ in head[1:])], *cells]
@@ -110,7 +115,7 @@ def markdown(told: dict[str, Any]) -> str:
 
 
 def write(folder: Path, source: Path) -> str:
-    """Everything that is made of `bench.json`."""
+    """Write the figures, the Markdown tables and the page from `bench.json`; return the renderer's name."""
     told = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
     drawing.save(told, folder)
     (folder / "bench.md").write_text(markdown(told), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One command as a process of its own, and what it took by the operating system's account."""
+"""Run a command as a separate process and measure it by the operating system's records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from plateaus.errors import InputError
 
 
 class Taken(NamedTuple):
-    """What a process took.
+    """Time, memory and output of a process.
 
     Attributes:
-        seconds: From its start to its end.
-        cpu_seconds: Of all its threads, in the program and in the system for it.
+        seconds: Wall time.
+        cpu_seconds: Processor time of all threads, user and system.
         memory: Peak resident memory, bytes.
-        said: What it printed.
+        said: The text that the process printed to stdout.
     """
 
     seconds: float
@@ -30,17 +30,17 @@ class Taken(NamedTuple):
 
 
 def run(command: Sequence[str], log: Path, *, plain: bool = False) -> Taken:
-    """Run a Python command.
+    """Run a Python command and measure it.
 
-    The system counts a new process's peak from what its parent holds, so the parent should hold little.
+    The peak memory of a new process includes the memory of its parent, so the parent should hold little.
 
     Args:
-        command: The arguments of this interpreter.
-        log: Where what it says goes.
-        plain: Without the settings of the allocator that the workflow gives its jobs.
+        command: The arguments for this Python interpreter.
+        log: The file for what the command prints to stderr.
+        plain: Whether to run without the allocator settings that the workflow gives its jobs.
 
     Raises:
-        InputError: it failed.
+        InputError: the command failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     printed = log.with_suffix(".out")
@@ -54,7 +54,7 @@ def run(command: Sequence[str], log: Path, *, plain: bool = False) -> Taken:
     said = printed.read_text(encoding="utf-8")
     printed.unlink()
     if process.returncode:
-        last = (log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"])[-1]
-        raise InputError(f"{' '.join(command[:3])} failed: {last} (whole story: {log})")
+        last = (log.read_text(encoding="utf-8").strip().splitlines() or ["it printed no error"])[-1]
+        raise InputError(f"{' '.join(command[:3])} failed: {last} (full traceback: {log})")
     unit = 1 if sys.platform == "darwin" else 1024
     return Taken(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, said)

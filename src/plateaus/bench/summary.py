@@ -1,4 +1,4 @@
-"""What was measured, as numbers, sentences and tables."""
+"""Summarise the measurements as numbers, sentences and tables."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ QUANTITIES = ("seconds", "cpu_seconds", "memory", "disk")
 
 
 class Row(NamedTuple):
-    """One stage, or all; the medians over the repeats, the usual way and ours.
+    """Medians over the repeats for one stage, or for all stages; each tuple is (the usual way, our way).
 
     Attributes:
-        stage: Its name.
-        seconds: Wall time, both ways.
-        cpu_seconds: Processor time.
-        memory: Peak of the process, bytes; of all stages, the largest.
+        stage: Name of the stage.
+        seconds: Wall time.
+        cpu_seconds: Processor time, seconds.
+        memory: Peak memory of the process, bytes; for all stages, the largest one.
         disk: Bytes written.
-        limit: Seconds that its matrix products take at the machine's speed.
+        limit: Seconds that the matrix products of our stage take at the machine's speed.
     """
 
     stage: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 def rows(told: Mapping[str, Any]) -> list[Row]:
-    """A row per stage and one for all of them."""
+    """Return one row per measured stage and one for all stages."""
     found = []
     for stage in filter(told["stages"].get, STAGES):
         measured = told["stages"][stage]
@@ -44,7 +44,7 @@ def rows(told: Mapping[str, Any]) -> list[Row]:
 
 
 def total(of: list[Row]) -> Row:
-    """All stages one after the other."""
+    """Combine rows into one row for all stages, run one after the other."""
 
     def over(name: str, how: Any) -> tuple[float, float]:
         usual, ours = zip(*(getattr(row, name) for row in of), strict=True)
@@ -61,17 +61,17 @@ def total(of: list[Row]) -> Row:
 
 
 def ratio(both: tuple[float, float]) -> float:
-    """The usual way over ours."""
+    """Return the usual way's value divided by ours."""
     return both[0] / both[1]
 
 
 def seconds(value: float) -> str:
-    """Seconds with three digits where they are few."""
+    """Format seconds with about three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def table_of_time(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and cells: wall time and its ratio, that of processor time, and the limit."""
+    """Return head and cells of the table of wall times, their ratio, the ratio of processor times, and the limit."""
     head = ["Stage", "Usual, s", "Ours, s", "Ratio", "CPU ratio", "Limit, s"]
     cells = [
         [
@@ -87,7 +87,7 @@ def table_of_time(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def table_of_room(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Head and cells: peak memory and disk."""
+    """Return head and cells of the table of peak memory and disk space."""
     head = ["Stage", "Memory, usual, GB", "Ours, GB", "Disk, usual, MB", "Ours, MB"]
     cells = [
         [row.stage, *(f"{value / 1e9:.2f}" for value in row.memory), *(f"{value / 1e6:,.1f}" for value in row.disk)]
@@ -97,9 +97,9 @@ def table_of_room(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def where(told: Mapping[str, Any]) -> str:
-    """The machine and the work, in a sentence."""
+    """Describe the machine and the measured work in one line."""
     pairs = len(told["pairs"])
     return (
         f"{told['machine']}, {told['threads']} threads, torch {told['torch']}: {told['model']}, {pairs} pairs, "
-        f"{told['steps']} steps, medians of {told['repeats']}"
+        f"{told['steps']} steps, medians of {told['repeats']} runs"
     )

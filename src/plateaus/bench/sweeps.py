@@ -1,8 +1,8 @@
-"""The sweep alone, in one process: its share of the machine's matrix speed, and how its time grows.
+"""Time the sweep alone in one process: its share of the machine's matrix speed, and how its time grows.
 
     python -m plateaus.bench.sweeps --model-folder FOLDER --threads N
 
-prints JSON. Everything is timed without loading a model, and measured against `plateaus.plan.flops`, which counts the
+prints JSON. The times do not include loading a model. They are compared with `plateaus.plan.flops`, which counts the
 matrix products that the recorded rows need.
 """
 
@@ -32,13 +32,14 @@ from plateaus.sources.quiet import go_offline
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WIDTHS = (128, 256, 512, 768, 1024, 1280)
-"""Of the random models of growing size: GPT-2's blocks, 64 wide heads."""
+"""d_model of the random models of growing size, which have GPT-2's blocks and heads of width 64."""
 BLOCKS = 4
 PAIRS = [1, 2, 5, 10, 20, 50, 100, 200]
 PREFIX, STEPS, STRIDE = 3, 50, 5
-"""Of the pairs: tokens before the last one, points of a path, and every so many-th layer, as in the default run."""
+"""Settings for the pairs: tokens before the last one, points on a path, and the stride between interpolation layers
+(as for the suite in the default run)."""
 LARGE = {"n_embd": 1280, "n_head": 20, "n_layer": 6}
-"""GPT-2 Large's blocks, six of its 36: the share of the speed is a matter of a block's shape."""
+"""Six of the 36 blocks of GPT-2 Large; the share of the speed depends on the shape of a block, not on their number."""
 
 
 class Subject(NamedTuple):
@@ -52,12 +53,12 @@ class Curve(NamedTuple):
     """How the time of sweeps grows.
 
     Attributes:
-        unit: What is counted along x.
-        x: How much of it.
-        seconds: Median time at each.
-        limit: Seconds that the operations take at the machine's matrix speed.
+        unit: What x counts.
+        x: The measured sizes.
+        seconds: Median time at each x.
+        limit: Seconds that the operations take at the machine's matrix speed, at each x.
         exponent: Slope of log seconds over log x.
-        limit_exponent: The same of the limit.
+        limit_exponent: Slope of log limit over log x.
     """
 
     unit: str
@@ -69,18 +70,18 @@ class Curve(NamedTuple):
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """Slope of the least-squares line through log y over log x."""
+    """Return the slope of the least-squares line through log y over log x."""
     return statistics.linear_regression([math.log(value) for value in x], [math.log(value) for value in y]).slope
 
 
 def groups(subject: Subject, layers: Sequence[int], steps: int) -> list[Group]:
-    """Made-up paths: what is patched in does not change the work."""
+    """Return random paths, since the patched values do not change the amount of work."""
     torch.manual_seed(0)
     return [Group(layer, torch.randn(steps, subject.model.d_model)) for layer in layers]
 
 
 def timed(call: Callable[[], object], repeats: int = 3) -> float:
-    """Median seconds of a call."""
+    """Return the median seconds of a call."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -90,7 +91,7 @@ def timed(call: Callable[[], object], repeats: int = 3) -> float:
 
 
 def swept(subject: Subject, prefix_length: int, chosen: list[Group], repeats: int = 3) -> float:
-    """Median seconds of one sweep of these groups over a prefix that is there."""
+    """Return the median seconds of one sweep of these groups, for a prefix that has been run already."""
     prefix = subject.model.prefix([1] * prefix_length)
 
     def once() -> None:
@@ -102,13 +103,13 @@ def swept(subject: Subject, prefix_length: int, chosen: list[Group], repeats: in
 
 
 def needed(subject: Subject, prefix_length: int, layers: Sequence[int], steps: int) -> float:
-    """Operations of its matrix products."""
+    """Return the operations of the matrix products in such a sweep."""
     rows = steps * sum(subject.shape.layers - 1 - layer for layer in layers)
     return rows * flops.block_row(subject.shape, prefix_length)
 
 
 def share(subject: Subject, name: str, gflops: float, prefix_length: int = 3, steps: int = 50) -> dict[str, Any]:
-    """The whole sweep of one pair, every layer an interpolation layer: its speed over the machine's."""
+    """Measure the whole sweep of one pair, with every layer as an interpolation layer, against the machine's speed."""
     layers = range(subject.shape.layers)
     seconds = swept(subject, prefix_length, groups(subject, layers, steps), 5)
     reached = needed(subject, prefix_length, layers, steps) / seconds / 1e9
@@ -116,10 +117,10 @@ def share(subject: Subject, name: str, gflops: float, prefix_length: int = 3, st
 
 
 def pairs(subject: Subject) -> tuple[list[float], float]:
-    """The first pair, the first two, ... of a loop over many, as a run takes those of the suite.
+    """Time a loop over many pairs, as a run processes the pairs of a suite.
 
     Returns:
-        Seconds from the beginning to the end of each pair, and the operations of one.
+        Seconds from the start of the loop to the end of each pair, and the operations of one pair.
     """
     layers = range(0, subject.shape.layers, STRIDE)
     chosen, seconds = groups(subject, layers, STEPS), []
@@ -135,7 +136,7 @@ def pairs(subject: Subject) -> tuple[list[float], float]:
 
 
 def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[str, Curve]:
-    """Time against pairs, interpolation layers, steps and prefix length on one model, and against the model's size."""
+    """Measure time against pairs, interpolation layers, steps and prefix length of one model, and model size."""
     last = subject.shape.layers - 1
     seconds_of_pairs, of_pair = pairs(subject)
 
@@ -166,18 +167,18 @@ def _counts(last: int) -> list[int]:
 
 
 def _spread(count: int, last: int) -> list[int]:
-    """So many interpolation layers, spread evenly over those that have a block after them."""
+    """Return `count` interpolation layers, spread evenly over those that have a block after them."""
     return [number * last // count for number in range(count)]
 
 
 def block_parameters(shape: Shape) -> int:
-    """Weights of all blocks."""
+    """Return the number of weights in all blocks."""
     return shape.layers * (shape.attention_weights + shape.mlp_weights)
 
 
 @contextmanager
 def random_gpt2(tokenizer: Path, **sizes: int) -> Iterator[Subject]:
-    """A GPT-2 of these sizes with random weights, as long as the block lasts."""
+    """Yield a GPT-2 of these sizes with random weights; its folder is deleted when the context ends."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(vocab_size=512, n_positions=1024, bos_token_id=0, eos_token_id=0)
@@ -192,19 +193,19 @@ def random_gpt2(tokenizer: Path, **sizes: int) -> Iterator[Subject]:
 
 
 def subject(folder: Path) -> Subject:
-    """A model folder, loaded."""
+    """Load the model of a folder, with its sizes."""
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return Subject(Transformer.load(folder), shape_from(told, 0, 0))
 
 
 def marginal(of_pairs: Curve) -> float:
-    """What one more pair takes over what its matrix products take: the slope between the first pair and the last."""
+    """Return the time of one more pair divided by the time of its matrix products, between the first and last point."""
     more = of_pairs.seconds[-1] - of_pairs.seconds[0]
     return more / (of_pairs.limit[-1] - of_pairs.limit[0])
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the measurements and print them as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model-folder", type=Path, required=True)
     parser.add_argument("--model", default="model")

@@ -1,13 +1,13 @@
 """The usual way: whole sequences, one run per interpolation layer and freezing condition, everything saved.
 
 It follows the post's released code (https://github.com/MShinkle/activation_plateau_mechanisms) step by step: hooks on
-TransformerLens' names record every component of every token, each run's activations go to a file by `torch.save`, and
-Jacobians are made whole by `torch.func.jacrev`, one step at a time in blocks of 128 rows. What that code computes
-twice, or leaves in memory, is not imitated, and it is spared what it does not have: directional gains, the norm's
-Jacobian, that of the MLP without its norm, and the product of the blocks' Jacobians before the last layer. So what it
-takes here is a lower bound of what it takes.
+TransformerLens' names record every component at every token, the activations of each run are written by `torch.save`,
+and whole Jacobians are computed by `torch.func.jacrev`, one step at a time in blocks of 128 rows. What that code
+computes twice, or keeps in memory without need, is not reproduced. Directional gains, the Jacobians of the norm and of
+the MLP without its norm, and the product of the blocks' Jacobians before the last layer are left out, because that code
+does not compute them. The cost measured here is therefore a lower bound on the cost of that code.
 
-    python -m plateaus.bench.usual STAGE --model-folder FOLDER --work FOLDER --pairs JSON ...
+    python -m plateaus.bench.usual STAGE --model-folder FOLDER --work FOLDER --settings JSON ...
 
 runs one stage, as `python -m plateaus.stages.STAGE` does.
 """
@@ -36,7 +36,7 @@ Hook = Callable[[Tensor, Any], Tensor | None]
 
 
 class Usual:
-    """The stages on one model and some pairs, with what they leave on disk."""
+    """The stages on one model and some pairs, and the files that they write."""
 
     def __init__(
         self, model: Transformer, pairs: Sequence[TokenisedPair], work: Path, *, steps: int, path: str, kept: int
@@ -44,21 +44,21 @@ class Usual:
         self.model, self.pairs, self.work = model, pairs, work
         self.steps, self.path = steps, path
         self.kept = kept
-        """The interpolation layer whose files later stages read; the others are deleted once they are measured."""
+        """The interpolation layer whose files later stages read; files of other layers are deleted once measured."""
         self.written = 0
-        """Bytes of all files, deleted ones too."""
+        """Bytes of all files written, including deleted ones."""
 
     # ---- files
 
     def save(self, name: str, recorded: Recorded) -> Path:
-        """Write what was recorded."""
+        """Write recorded activations to a file and return its path."""
         file = self.work / f"{name}.pt"
         torch.save(recorded, file)
         self.written += file.stat().st_size
         return file
 
     def load(self, name: str) -> Recorded:
-        """Read it again."""
+        """Read recorded activations from a file."""
         loaded: Recorded = torch.load(self.work / f"{name}.pt")
         return loaded
 
@@ -66,17 +66,17 @@ class Usual:
 
     @torch.no_grad()
     def run(self, ids: list[int], batch: int, hooks: list[tuple[str, Hook]]) -> Tensor:
-        """All tokens of a batch of equal prompts; the logits."""
+        """Run a batch of identical prompts with hooks, and return the logits of all tokens."""
         logits: Tensor = self.model.bridge.run_with_hooks(torch.tensor([ids] * batch), fwd_hooks=hooks)
         return logits
 
     def endpoints(self, pair: TokenisedPair) -> tuple[Tensor, Tensor]:
-        """resid_post (layers, d_model) of the two prompts at the last token."""
+        """Read resid_post of the two prompts at the last token, each (layers, d_model)."""
         both = self.load(f"{pair.pair.id}-endpoints")
         return both["a"], both["b"]
 
     def patched(self, pair: TokenisedPair, layer: int, frozen: Mapping[str, Hook]) -> Recorded:
-        """One run with the path in resid_post of `layer`; everything recorded from there on, all tokens."""
+        """Run with the path patched into resid_post of `layer`, recording everything from there on at all tokens."""
         a, b = self.endpoints(pair)
         points = geometry.interpolate(
             a[layer], b[layer], geometry.alphas(self.steps), path=self.path, name=f"pair '{pair.pair.id}'"
@@ -106,7 +106,7 @@ class Usual:
     # ---- stages
 
     def extract(self) -> None:
-        """Both prompts of every pair."""
+        """Record resid_post of both prompts of every pair."""
         for pair in self.pairs:
             ends: Recorded = {}
             for end, token in (("a", pair.token_a), ("b", pair.token_b)):
@@ -115,7 +115,7 @@ class Usual:
             self.save(f"{pair.pair.id}-endpoints", ends)
 
     def interpolate(self, layers: Sequence[int]) -> None:
-        """One run per pair and interpolation layer, and the relative distances of each."""
+        """Run every pair at every interpolation layer, and compute the relative distances of each run."""
         for pair in self.pairs:
             for layer in layers:
                 name = f"{pair.pair.id}-{layer}"
@@ -125,7 +125,7 @@ class Usual:
                     file.unlink()
 
     def freeze(self, conditions: Sequence[str], layers: Sequence[int]) -> None:
-        """One run per pair, interpolation layer and condition; the baseline is there from interpolate."""
+        """Run every pair at every interpolation layer and condition; the baseline is from the stage interpolate."""
         for pair in self.pairs:
             outputs = self.of_endpoints(pair)
             for layer in layers:
@@ -136,7 +136,7 @@ class Usual:
                     file.unlink()
 
     def jacobian(self, steps: Sequence[int]) -> None:
-        """Whole Jacobians of MLP, attention and block of every layer after the first, and of all blocks together."""
+        """Compute the Jacobians of MLP, attention and block in every layer after `kept`, and of all blocks together."""
         for pair in self.pairs:
             recorded = self.load(f"{pair.pair.id}-{self.kept}")
             found: Recorded = {}
@@ -160,7 +160,7 @@ class Usual:
             self.save(f"{pair.pair.id}-jacobian", found)
 
     def spline(self) -> None:
-        """Hamming distances between the signs of the hidden units at successive steps."""
+        """Compute Hamming distances between the signs of the hidden units' pre-activations at successive steps."""
         for pair in self.pairs:
             recorded = self.load(f"{pair.pair.id}-{self.kept}")
             found: Recorded = {}
@@ -172,7 +172,7 @@ class Usual:
     # ---- parts of stages
 
     def distances(self, recorded: Recorded, layer: int) -> Recorded:
-        """Relative distances of resid_post and the logits, with a loop over the steps."""
+        """Compute the relative distances of resid_post and the logits, with a loop over the steps."""
         sites = {str(later): f"blocks.{later}.hook_resid_post" for later in range(layer, self.model.n_layers)}
         found = {}
         for site, name in (*sites.items(), ("logits", "logits")):
@@ -183,7 +183,7 @@ class Usual:
         return found
 
     def of_endpoints(self, pair: TokenisedPair) -> dict[str, Tensor]:
-        """What attention and the MLPs add at the last token of both prompts: (end, d_model) by hook name."""
+        """Record the outputs of attention and MLPs at the last token of both prompts: (end, d_model) by hook name."""
         names = [
             f"blocks.{layer}.{point}"
             for layer in range(self.model.n_layers)
@@ -193,7 +193,7 @@ class Usual:
         return {name: torch.stack([at_a[name], at_b[name]]) for name in names}
 
     def at_last_token(self, ids: list[int], names: Sequence[str]) -> Recorded:
-        """One prompt, unpatched: hook name to its value at the last token."""
+        """Run one unpatched prompt and return the value at the last token by hook name."""
         seen: Recorded = {}
 
         def see(name: str) -> Hook:
@@ -206,11 +206,11 @@ class Usual:
         return {name: seen[name] for name in names}
 
     def frozen(self, condition: str, layer: int, outputs: dict[str, Tensor]) -> dict[str, Hook]:
-        """The hooks of a freezing condition (see `plateaus.model.freezing`), by name."""
+        """Return the hooks of a freezing condition (see `plateaus.model.freezing`), by hook name."""
         alpha = geometry.alphas(self.steps)[:, None]
 
         def to_mean(value: Tensor, hook: Any) -> Tensor:
-            value = value.clone()  # the bridge sees that a norm's scale was edited by its being another tensor
+            value = value.clone()  # the bridge notices an edited norm scale only if it is a new tensor
             last = by_token(value, self.steps)[:, -1]
             last[:] = last.mean(0, keepdim=True)
             return value
@@ -237,17 +237,17 @@ class Usual:
 
 
 def by_token(value: Tensor, batch: int) -> Tensor:
-    """A view as (batch, tokens, width), in which some models (OPT) do not leave what their MLPs read and say."""
+    """View a value as (batch, tokens, width); the MLPs of some models (OPT) merge batch and tokens."""
     return value.view(batch, -1, value.shape[-1])
 
 
 def chosen_steps(steps: int, share: int) -> list[int]:
-    """Every `share`-th step, from the middle of the first so many."""
+    """Return every `share`-th step, starting in the middle of the first `share` steps."""
     return list(range(steps))[share // 2 :: share]
 
 
 def main() -> None:
-    """Run one stage, and print as JSON what it wrote, and what it took after the model was loaded."""
+    """Run one stage, and print as JSON the bytes that it wrote and its time after the model was loaded."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("stage", choices=["extract", "interpolate", "freeze", "jacobian", "spline"])
     parser.add_argument("--model-folder", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The two ways of doing the same: the commands of each stage, and where what they write lies."""
+"""The two ways of doing the same work: the commands of each stage, and the folders that they write to."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MODELS_FOLDER = Path("resources/models")
 
 
 class Run(NamedTuple):
-    """What is measured.
+    """The run that is measured.
 
     Attributes:
-        config: Resolved, with one shard and without a suite.
-        model: Id of its model.
+        config: The resolved config, with one shard and without a suite.
+        model: Id of the model.
         folder: `results/bench`.
-        threads: Of every process.
-        share: Of the usual way's Jacobians every `share`-th step is made, and its time is multiplied.
+        threads: Number of threads of every process.
+        share: The usual way computes Jacobians at every `share`-th step only, and the time is scaled up.
     """
 
     config: Config
@@ -41,50 +41,54 @@ class Run(NamedTuple):
 
     @property
     def pairs(self) -> list[Pair]:
-        """The pairs of the table."""
+        """The pairs of the prompt table."""
         return sampling.pairs_of(self.config["prompts"])
 
     @property
     def shard(self) -> str:
-        """The one shard."""
+        """Name of the only shard."""
         return next(iter(split(self.pairs, 1)))
 
     @property
     def settings(self) -> Settings:
-        """What of the config the work follows from, layers counted from the front; of a fetched model."""
+        """The settings that determine the work, with layers counted from the first one.
+
+        Raises:
+            InputError: the fetched model is incomplete.
+        """
         shape = shape_of(self.config, self.model, MODELS_FOLDER)
         if shape is None:
-            raise InputError(f"model {self.model}: {self.model_folder} is not whole: delete it and run again")
+            raise InputError(f"model {self.model}: {self.model_folder} is incomplete: delete it and run again")
         return Settings.of(self.config, self.model, shape)
 
     @property
     def model_folder(self) -> Path:
-        """The fetched model."""
+        """The folder of the fetched model."""
         return MODELS_FOLDER / model_key(self.config, self.model)
 
     @property
     def ours(self) -> Path:
-        """What the stages write to, as in `results/<run>`."""
+        """The folder that our stages write to, laid out as `results/<run>`."""
         return self.folder / "ours"
 
     @property
     def usual(self) -> Path:
-        """What the usual way writes to."""
+        """The folder that the usual way writes to."""
         return self.folder / "usual"
 
     def log(self, name: str) -> Path:
-        """The log of one process."""
+        """Return the path of the log of one process."""
         return self.folder / "logs" / f"{name}.log"
 
 
 class Measured(NamedTuple):
-    """One stage, once, one way; seconds and bytes as of `processes.Taken`.
+    """One measurement of one stage in one way; see also `processes.Taken`.
 
     Attributes:
         seconds: Wall time.
-        cpu_seconds: Processor time.
-        memory: Peak, bytes.
-        disk: Bytes of all files written.
+        cpu_seconds: Processor time, seconds.
+        memory: Peak resident memory, bytes.
+        disk: Size of all files written, bytes.
     """
 
     seconds: float
@@ -94,7 +98,7 @@ class Measured(NamedTuple):
 
 
 def fetch(run: Run) -> None:
-    """Have the model's folder, by the stage that makes it."""
+    """Make the model's folder with the stage fetch, if it does not exist yet."""
     if (run.model_folder / "card.json").is_file():
         return
     extra = {}
@@ -107,28 +111,28 @@ def fetch(run: Run) -> None:
 
 
 def check(run: Run) -> None:
-    """Check that the usual way knows this kind of model.
+    """Check that the usual way supports the architecture of the model.
 
     Raises:
-        InputError: it does not.
+        InputError: attention and MLP are parallel, which the usual way does not support.
     """
     shape = shape_of(run.config, run.model, MODELS_FOLDER)
     if shape is not None and shape.parallel:
         raise InputError(
             f"model {run.model}: its attention and MLP read the same vector, which the usual way of the bench does not "
-            "know: put another model first in the config"
+            "support: put another model first in the config"
         )
 
 
 def clear(run: Run) -> None:
-    """Leave nothing of an earlier measurement."""
+    """Delete the files of earlier measurements."""
     for folder in (run.ours, run.usual):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
 
 
 def ours(run: Run, stage: str) -> Measured:
-    """One of the workflow's stages, by the command of its rule."""
+    """Measure one of the workflow's stages, with the command of its rule."""
     if stage == "extract":
         made = slices.extract_slice(run.config, run.model, run.pairs)
     else:
@@ -140,7 +144,7 @@ def ours(run: Run, stage: str) -> Measured:
 
 
 def usual(run: Run, stage: str) -> Measured:
-    """The same stage the usual way (`plateaus.bench.usual`); a sampled stage's time is what all of it would take."""
+    """Measure a stage the usual way (`plateaus.bench.usual`); the time of a sampled stage is scaled to all steps."""
     of_run = run.settings
     settings = {
         **{name: getattr(of_run, name) for name in ("centre", "steps", "layers", "trace_layer", "conditions")},

@@ -17,7 +17,7 @@ CLAIM = Claim(
     measure="pairs whose curve of the logits meets the plateau rule",
     needs={"sharpness": ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "plateau")},
     expected=1,
-    # A rule on three measures lets hardly any curve without a plateau pass; one in a hundred is taken as none.
+    # The plateau rule combines three measures, so hardly any curve without a plateau meets it: 1 % counts as none.
     null=0.01,
     on_controls=True,
     figure="x01_suite",
@@ -25,7 +25,7 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The share of pairs that pass, with Wilson's interval and the binomial test at the effective number of pairs."""
+    """Test the share of pairs that meet the rule: Wilson's interval and a binomial test at their effective number."""
     passed = of_logits(evidence, "plateau")
     pairs = evidence.usable(passed)
     x = np.array([passed[pair] for pair in pairs])
@@ -40,9 +40,9 @@ def test(evidence: Evidence) -> Finding:
 
 
 def _controls(evidence: Evidence, passed: dict[str, float]) -> tuple[Secondary, ...]:
-    """The same share over pairs in random-token and empty contexts, as if they were independent."""
+    """Return the share over pairs in random-token and empty contexts, with an interval as for independent pairs."""
     x = np.array([passed[pair] for pair in evidence.controls if np.isfinite(passed.get(pair, np.nan))])
     if len(x) == 0:
         return ()
     low, high = statistics.wilson(float(x.mean()), len(x), 1 - evidence.rules.alpha)
-    return (Secondary("share of pairs in control contexts that pass", float(x.mean()), low, high, len(x)),)
+    return (Secondary("share of pairs in control contexts that meet the rule", float(x.mean()), low, high, len(x)),)

@@ -10,7 +10,7 @@ CLAIM = Claim(
     id="C1",
     title="plateaus are learned",
     says="Activation plateaus are an example of nonlinearities that are not built into the architecture, but learned.",
-    measure="w of the logits, trained less random weights",
+    measure="the difference in the boundary width w at the logits (trained minus random weights)",
     needs={"sharpness": WIDTHS},
     expected=-1,
     needs_control=True,
@@ -19,7 +19,7 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The difference in width between the model and its copy with random weights, pair by pair."""
+    """Test the difference in width between the model and its copy with random weights, pair by pair."""
     trained = of_logits(evidence, "w")
     random = of_logits(evidence, "w", model=evidence.control_model())
     return evidence.median(less(trained, random))

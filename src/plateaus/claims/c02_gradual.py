@@ -14,7 +14,7 @@ CLAIM = Claim(
     id="C2",
     title="plateaus emerge gradually over layers",
     says="Plateaus emerge gradually across model layers, with each successive layer sharpening the boundary.",
-    measure="Spearman's correlation of w at the recorded layer with the layer",
+    measure="Spearman's correlation between the boundary width w and the recorded layer",
     needs={"sharpness": WIDTHS},
     expected=-1,
     bounds=(-1, 1),
@@ -24,7 +24,7 @@ SHARE = "the largest single layer's share of the whole sharpening"
 
 
 def test(evidence: Evidence) -> Finding:
-    """The trend per pair; and how much of the sharpening the layer that sharpens most does alone."""
+    """Test the trend per pair; also report the share of the sharpening that the strongest single layer has."""
     filters = {**at_layers(), "interp_layer": [evidence.trace_layer]}
     frame = evidence.table("sharpness", filters)
     after = frame[frame["record_layer"] > evidence.trace_layer]
@@ -35,7 +35,7 @@ def test(evidence: Evidence) -> Finding:
 
 
 def largest_share(rows: pd.DataFrame) -> float:
-    """Largest fall of w from one layer to the next over its whole fall; NaN where w does not fall by at least .05."""
+    """Return the largest fall of w from one layer to the next over its whole fall; NaN if w falls by less than .05."""
     w = rows.sort_values("record_layer")["w"].to_numpy(dtype=np.float64)
     whole = w[0] - w[-1]
     return float(np.max(-np.diff(w)) / whole) if len(w) > 1 and whole >= 0.05 else float("nan")

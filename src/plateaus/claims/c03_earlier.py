@@ -11,7 +11,7 @@ CLAIM = Claim(
     id="C3",
     title="earlier interpolation gives sharper plateaus",
     says="The earlier in the model we interpolate, the flatter the plateaus and the sharper the boundary.",
-    measure="Spearman's correlation of w at the last layer with the interpolation layer",
+    measure="Spearman's correlation between w at the last layer and the interpolation layer",
     needs={"sharpness": WIDTHS},
     expected=1,
     bounds=(-1, 1),
@@ -20,7 +20,7 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The trend per pair over all interpolation layers but the last, whose curve is the path itself."""
+    """Test the trend per pair over all interpolation layers except the last, whose curve is the path itself."""
     frame = evidence.table("sharpness", at_layers())
     last = frame["record_layer"].max()
     frame = frame[(frame["record_layer"] == last) & (frame["interp_layer"] < last)]

@@ -1,4 +1,4 @@
-"""C4: the number of layers in between drives the sharpening, depth a weaker factor."""
+"""C4: the number of layers between interpolation and recording drives the sharpening; depth is a weaker factor."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from plateaus.judging.verdicts import number
 
 CLAIM = Claim(
     id="C4",
-    title="the number of layers in between is the driver, depth a weaker one",
+    title="layers in between matter more than depth",
     says="The principal factor is the number of layers between interpolation and recording; there is also an effect of "
     "depth.",
-    measure="partial R² of the number of layers N less that of the interpolation layer L, for log(w/w_path)",
+    measure="the partial R² of N (layers in between) minus that of L (interpolation layer) for log(w/w_path)",
     needs={"sharpness": (*WIDTHS, "w_path")},
     expected=1,
     bounds=(-1, 1),
@@ -29,8 +29,8 @@ class Fit(NamedTuple):
     """One pair's regression of log(w / w_path) on N and L.
 
     Attributes:
-        slope_n: Per layer in between.
-        slope_l: Per layer of depth.
+        slope_n: Slope per layer in between.
+        slope_l: Slope per layer of depth.
         r2_n: Partial R² of N, given L.
         r2_l: Partial R² of L, given N.
     """
@@ -42,17 +42,18 @@ class Fit(NamedTuple):
 
 
 def test(evidence: Evidence) -> Finding:
-    """The mixed model log(w/w_path) ~ N + L + (1 | pair), by least squares within pairs.
+    """Fit the mixed model log(w/w_path) ~ N + L + (1 | pair), by least squares within pairs.
 
-    All pairs have the same grid of layers, so that the random intercepts drop out and the mixed model's slopes are the
-    means of the pairs' own. Residuals of neighbouring layers are correlated within a pair; taking a pair's fit as one
-    observation makes no assumption about that.
+    N is the number of layers between interpolation and recording, L the interpolation layer. All pairs have the same
+    grid of layers, so the random intercepts drop out and the mixed model's slopes are the means of the slopes of the
+    pairs. Residuals of neighbouring layers are correlated within a pair; treating the fit of each pair as one
+    observation needs no assumption about that. The second condition is that w falls with N.
     """
     frame = evidence.table("sharpness", at_layers())
     frame = frame[frame["record_layer"] > frame["interp_layer"]]
     if frame["interp_layer"].nunique() < 3:
         raise NotTested(
-            f"the run has {frame['interp_layer'].nunique()} interpolation layers, and telling N from L needs at least 3"
+            f"the run has {frame['interp_layer'].nunique()} interpolation layers; separating N from L needs at least 3"
         )
     fits = {str(pair): fit(rows) for pair, rows in frame.groupby("pair")}
     slopes = {pair: one.slope_n for pair, one in fits.items()}
@@ -65,15 +66,15 @@ def test(evidence: Evidence) -> Finding:
     side = Side("open", "")
     if slope is not None:
         text = (
-            f"Per layer in between, log(w/w_path) changes by {number(slope.estimate)} "
-            f"({number(slope.low)} to {number(slope.high)})."
+            f"With each layer in between, log(w/w_path) changes by {number(slope.estimate)} "
+            f"(interval {number(slope.low)} to {number(slope.high)})."
         )
         side = Side("met" if slope.high < 0 else "broken" if slope.low > 0 else "open", text)
     return found._replace(side=side, secondary=some(slope, depth, partial))
 
 
 def fit(rows: pd.DataFrame) -> Fit:
-    """Least squares of one pair's curves; NaN throughout where a width is unknown."""
+    """Fit one pair's widths by least squares; all values are NaN if there are fewer than four or one is not finite."""
     w = np.log(np.maximum(rows["w"].to_numpy(np.float64), 1e-6))
     y = w - np.log(np.maximum(rows["w_path"].to_numpy(np.float64), 1e-6))
     depth = rows["interp_layer"].to_numpy(np.float64)

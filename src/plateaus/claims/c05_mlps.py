@@ -13,7 +13,7 @@ CLAIM = Claim(
     title="MLPs are needed, attention is not",
     says="Freezing the attention outputs has small effects on the curves, freezing the MLP outputs eliminates the "
     "plateaus.",
-    measure="change of w of the logits when the MLPs are frozen on the secant",
+    measure="the change of w at the logits when the MLPs are frozen on the secant",
     needs={"sharpness": WIDTHS},
     expected=1,
     figure="f06_freezing",
@@ -21,10 +21,10 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """MLPs: the change of w. Attention: an equivalence test of the change, as the second condition.
+    """Test the change of w with the MLPs frozen; the second condition is an equivalence test with attention frozen.
 
-    Frozen on the secant, which keeps both ends' outputs, so that d is measured against the same ends; the post's
-    freezing at the mean is shown beside it.
+    Both are frozen on the secant, which keeps the outputs at both ends of the path, so that d is measured against the
+    same ends. The post's freezing at the mean is shown beside it.
     """
     before = of_logits(evidence, "w", condition="none")
     change = {name: less(of_logits(evidence, "w", condition=name), before) for name in ("mlp_secant", "attn_secant")}
@@ -39,15 +39,15 @@ def test(evidence: Evidence) -> Finding:
 
 
 def without_attention(evidence: Evidence, change: dict[str, float]) -> Side:
-    """Whether the mean change with attention frozen is within the margin, beyond it, or not known."""
+    """Return whether the mean change with attention frozen is shown to be within the margin, beyond it, or neither."""
     rules, pairs = evidence.rules, evidence.usable(change)
     found = statistics.equivalence(
         [change[pair] for pair in pairs], rules.equivalence_margin, evidence.dependence(pairs)
     )
     state = "met" if found.p_within < rules.alpha else "broken" if found.p_beyond < rules.alpha else "open"
-    word = {"met": "is shown to lie", "broken": "is shown not to lie", "open": "is not shown to lie"}[state]
+    word = {"met": "is shown to be", "broken": "is shown not to be", "open": "is not shown to be"}[state]
     return Side(
         state,
-        f"With attention frozen, the mean change is {number(found.mean)}, which {word} within "
+        f"With attention frozen, the mean change of w is {number(found.mean)}, which {word} within "
         f"±{number(rules.equivalence_margin)}.",
     )

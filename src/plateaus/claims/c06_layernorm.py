@@ -11,7 +11,7 @@ CLAIM = Claim(
     id="C6",
     title="LayerNorm is not needed",
     says="With the LayerNorm-free variant we get almost identical relative distance curves as with the regular model.",
-    measure="change of w of the logits without LayerNorm (removed, or its scales frozen at their mean)",
+    measure="the change of w at the logits without LayerNorm (removed, or its scales frozen at their mean)",
     needs={"sharpness": WIDTHS},
     expected=0,
     figure="f07_no_layernorm",
@@ -19,11 +19,11 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """An equivalence test of the mean change.
+    """Test by an equivalence test whether the mean change of w is within the margin.
 
-    Of a model whose LayerNorm was removed by fine-tuning, the change against the same fine-tuning with LayerNorm, as in
-    the post; its norms are linear already, so that freezing them would do nothing. Of any other model, the change when
-    the norms' scales are frozen: the form of the question that is possible on every model.
+    For a model whose LayerNorm was removed by fine-tuning, the change is relative to the same fine-tuning with
+    LayerNorm, as in the post; its norms are already linear, so freezing them would change nothing. For any other model,
+    it is the change when the scales of the norms are frozen, which can be measured on every model.
     """
     change = _change(evidence)
     found = evidence.mean(change)
@@ -35,7 +35,11 @@ def test(evidence: Evidence) -> Finding:
 
 
 def _change(evidence: Evidence) -> dict[str, float]:
-    """Per pair, w without LayerNorm less w with it."""
+    """Return, per pair, w without LayerNorm minus w with LayerNorm.
+
+    Raises:
+        NotTested: the config names no model with LayerNorm, or a curve is missing.
+    """
     if evidence.with_layernorm is None:
         return less(of_logits(evidence, "w", condition="norm_mean"), of_logits(evidence, "w", condition="none"))
     if not evidence.with_layernorm:

@@ -11,7 +11,7 @@ CLAIM = Claim(
     title="step sizes peak at the boundary",
     says="Plateau boundaries correspond to areas where step sizes suddenly peak (nearly a tautology: the boundary is "
     "where the curve changes fast).",
-    measure="closeness of the largest step of the logits to the middle of the boundary, over chance (alpha)",
+    measure="the closeness above chance of the largest step of the logits to the boundary's middle (in alpha)",
     needs={
         "sharpness": BOUNDARIES,
         "interpolate": ("pair", "interp_layer", "site", "step", "alpha", "step_size"),
@@ -22,9 +22,9 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The distance of the largest step from the boundary's middle, against circular shifts."""
+    """Test how close the largest step is to the boundary's middle, compared with circular shifts of the step sizes."""
     steps = evidence.table("interpolate", {"interp_layer": [evidence.trace_layer], "site": ["logits"]})
-    # A step's size is stored where it begins, and belongs half a step further on.
+    # The size of a step is stored at the point where it begins, but belongs to the middle of the step.
     steps = steps[steps["step"] < steps["step"].max()]
     found = {
         pair: one._replace(alpha=one.alpha + 0.5 / len(one.alpha))

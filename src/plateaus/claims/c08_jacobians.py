@@ -10,7 +10,7 @@ CLAIM = Claim(
     id="C8",
     title="MLP Jacobian norms peak at the boundary",
     says="There is a clear spike in the magnitudes of the MLPs' Jacobians in the same area where step sizes peak.",
-    measure="closeness of the peak of |J|_F of the MLPs to the middle of the boundary, over chance (alpha, mean over "
+    measure="the closeness above chance of the peak of the MLPs' |J|_F to the boundary's middle (in alpha, mean over "
     "layers)",
     needs={
         "sharpness": BOUNDARIES,
@@ -23,7 +23,7 @@ PARTS = {"mlp_fc": "the MLPs without their norm", "norm": "the norms alone"}
 
 
 def test(evidence: Evidence) -> Finding:
-    """Where the norm peaks, against circular shifts; the same for its parts and for the directional gain."""
+    """Test where the norm peaks, against circular shifts; show the same for its parts and the directional gain."""
     edges = boundaries(evidence)
     table = evidence.table("jacobian", {"component": ["mlp", *PARTS]})
     mlp = table[table["component"] == "mlp"]

@@ -17,7 +17,7 @@ CLAIM = Claim(
     title="the Jacobian's spike sharpens with depth",
     says="While these spikes are wider for early layers, they increase in sharpness as we look at layers deeper in the "
     "model.",
-    measure="Spearman's correlation of the spike's width in alpha with the layer",
+    measure="Spearman's correlation between the spike's width in alpha and the layer",
     needs={
         "jacobian": ("pair", "component", "layer", "step", "alpha", "frobenius"),
         "spline": ("pair", "layer", "step", "alpha", "input_step"),
@@ -30,7 +30,7 @@ ARC = "Spearman's correlation of the spike's width in arc length with the layer"
 
 
 def test(evidence: Evidence) -> Finding:
-    """The trend of the width in alpha; and in arc length of what the MLP reads, where footnote 7 predicts none."""
+    """Test the trend of the width in alpha; show it in arc length of the MLP's input, where footnote 7 expects none."""
     table = evidence.table("jacobian", {"component": ["mlp"]})
     need_layers(table["layer"].nunique(), 4, "layers with Jacobians")
     found = profiles(table, "frobenius")
@@ -50,14 +50,17 @@ def _fits(one: Profile, steps: Profile) -> bool:
 
 
 def widths(values: Floats, steps: Floats | None = None) -> Floats:
-    """Width of the spike of each curve, as a part of the path: (sum h)² / sum h², h what rises above the lowest value.
+    """Return the width of each curve's spike as a fraction of the path.
 
-    1 for a curve that is high throughout, 3/4 for a triangle, and the smaller the narrower the spike. A flat curve has
-    no spike; its width is 1.
+    It is (sum h)² / sum h², where h is the height of the curve above its minimum: 1 for a curve that is high
+    throughout, 3/4 for a triangle, and smaller for narrower spikes. A flat curve has no spike, and its width is 1.
 
     Args:
-        values: (layers, steps).
-        steps: (layers, steps - 1), lengths of the steps in the measure in which the width is wanted; equal when None.
+        values: Shape (layers, steps).
+        steps: Lengths of the steps, which are the weights of the sums, shape (layers, steps - 1); None for equal steps.
+
+    Returns:
+        Shape (layers,).
     """
     middle = (values[:, 1:] + values[:, :-1]) / 2
     length = np.ones_like(middle) if steps is None else np.asarray(steps, dtype=np.float64)

@@ -17,8 +17,8 @@ CLAIM = Claim(
     title="Jacobians accumulate multiplicatively",
     says="These Jacobians accumulate (roughly) multiplicatively across layers, resulting in sharper and "
     "larger-magnitude peaks in deeper layers.",
-    measure="Spearman's correlation along the path of the product of the MLPs' |J|_F over layers with the growth of a "
-    "step from the first to the last layer",
+    measure="Spearman's correlation along the path between the product of the MLPs' |J|_F over layers and the growth "
+    "of a step from the interpolation layer to the last",
     needs={
         "jacobian": ("pair", "component", "layer", "step", "alpha", "frobenius", "gain"),
         "interpolate": ("pair", "interp_layer", "site", "record_layer", "step", "alpha", "step_size"),
@@ -30,12 +30,13 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """Whether the MLPs' product says where steps grow; and, where whole layers were measured, that these telescope.
+    """Test whether the product of the MLPs' Jacobian norms predicts where along the path steps grow.
 
     Chance is 0 for every pair: a rank correlation's mean over all circular shifts is 0, however smooth the curves are.
 
-    The product of the directional gains of whole layers is the growth of a step, exactly in the limit of small steps:
-    the R² of that identity is shown, and how much of the variance along the path the strongest layer has alone.
+    The product of the directional gains of whole layers is the growth of a step, exactly in the limit of small steps.
+    If the gains of whole layers were measured, the R² of that identity is shown, and the share of the variance along
+    the path that comes from the strongest layer.
     """
     growth = log_growth(evidence)
     table = evidence.table("jacobian", {"component": ["mlp", "block"]})
@@ -64,7 +65,11 @@ def test(evidence: Evidence) -> Finding:
 
 
 def log_growth(evidence: Evidence) -> dict[str, Floats]:
-    """Log of the step size at the last layer over that at the interpolation layer, by pair, shape (steps - 1,)."""
+    """Return pair to log(step size at the last layer / step size at the interpolation layer), shape (steps - 1,).
+
+    Raises:
+        NotTested: the table is missing, or the interpolation layer is the last layer.
+    """
     filters: Filters = {"interp_layer": [evidence.trace_layer], "site": ["resid_post"]}
     steps = evidence.table("interpolate", filters)
     ends = [evidence.trace_layer, int(steps["record_layer"].max())]
@@ -79,28 +84,28 @@ def log_growth(evidence: Evidence) -> dict[str, Floats]:
 
 
 def fits(one: Profile, growth: Floats) -> bool:
-    """Whether a profile at points belongs to the steps between them."""
+    """Return whether a profile has one point more than there are steps, so that each step has both its ends."""
     return bool(one.values.shape[1] == len(growth) + 1)
 
 
 def log_steps(one: Profile) -> Floats:
-    """Log of a quantity per layer and step, from its values at the step's two ends: (layers, steps - 1)."""
+    """Return the log of a quantity per layer and step, the mean over the step's two ends: (layers, steps - 1)."""
     logs = np.log(np.maximum(one.values, 1e-30))
     return np.asarray((logs[:, 1:] + logs[:, :-1]) / 2)
 
 
 def sums(one: Profile) -> Floats:
-    """The log of the product over layers."""
+    """Return the log of the product over layers, shape (steps - 1,)."""
     return np.asarray(log_steps(one).sum(0))
 
 
 def explained(x: Floats, y: Floats) -> float:
-    """The square of the correlation."""
+    """Return R², the square of Pearson's correlation."""
     return correlation(x, y) ** 2
 
 
 def largest_share(one: Profile) -> float:
-    """The largest layer's share of the variance along the path of the sum of log gains; shares sum to 1."""
+    """Return the largest layer's share of the variance along the path of the summed log gains; shares sum to 1."""
     logs = log_steps(one)
     total = logs.sum(0) - logs.sum(0).mean()
     whole = float(total @ total)

@@ -16,8 +16,8 @@ CLAIM = Claim(
     title="multiplied gains reproduce the plateau",
     says="If we measure the relative distance to the two endpoints in this picture, we get a very similar curve to the "
     "plateaus observed in real models.",
-    measure="error of a straight line less error of d(alpha) predicted from the gains, at the last layer (root mean "
-    "square)",
+    measure="the error of a straight line minus that of the curve predicted from the growth of steps (root mean square "
+    "in d at the last layer)",
     needs={
         "interpolate": ("pair", "interp_layer", "site", "record_layer", "step", "alpha", "step_size", "distance"),
         "jacobian": ("pair", "component", "layer", "step", "alpha", "gain"),
@@ -28,11 +28,11 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The predicted curve lays the stretched steps end to end.
+    """Compare the recorded curve with a predicted curve, which lays the stretched steps end to end.
 
     The product of all layers' directional gains is the growth of a step (see C10), so the stretched steps are the
-    steps recorded at the last layer: what is tested is that the path does not bend. Where the gains of whole layers
-    were measured, the prediction made from them is shown beside it.
+    steps recorded at the last layer. The test is therefore of the assumption that the path does not bend there. If
+    the gains of whole layers were measured, the prediction from those gains is shown beside it.
     """
     filters: Filters = {"interp_layer": [evidence.trace_layer], "site": ["resid_post"]}
     table = evidence.table("interpolate", filters)
@@ -64,11 +64,11 @@ def test(evidence: Evidence) -> Finding:
 
 
 def laid_out(steps: Floats) -> Floats:
-    """Positions from 0 to 1 of points whose distances from one to the next are given."""
+    """Return positions from 0 to 1, shape (n + 1,), of points whose successive distances (n,) are given."""
     position = np.concatenate([[0.0], np.cumsum(steps)])
     return position / max(float(position[-1]), 1e-30)
 
 
 def rms(x: Floats) -> float:
-    """Root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(np.square(x))))

@@ -11,7 +11,7 @@ CLAIM = Claim(
     title="spline density rises at the boundary",
     says="There is a medium-sized jump in spline density at the same point in the interpolation where the plateau "
     "boundary occurs.",
-    measure="log ratio of spline density inside the boundary over outside, over circular shifts (mean over layers)",
+    measure="the log ratio of spline density inside to outside the boundary minus chance (mean over layers)",
     needs={"sharpness": BOUNDARIES, "spline": ("pair", "layer", "step", "alpha", "density")},
     expected=1,
     on_controls=True,
@@ -20,5 +20,5 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """The contrast per pair; on random weights the same test is a row of its own."""
+    """Test the contrast per pair. A model with random weights is tested in the same way and has its own verdict."""
     return evidence.mean(per_pair(profiles(evidence.table("spline"), "density"), boundaries(evidence), contrast))

@@ -17,8 +17,8 @@ CLAIM = Claim(
     id="C13",
     title="boundaries are semantic",
     says="Plateau boundaries may correspond to distinct, but related semantic categories.",
-    measure="w of the logits against the Jensen-Shannon divergence of the two ends' predictions, given path angle and "
-    "log-probabilities",
+    measure="the boundary width w at the logits and the Jensen-Shannon divergence of the two prompts' predictions "
+    "(given path angle and log-probabilities)",
     needs={"sharpness": WIDTHS, "endpoints": ("pair", "jsd", *COVARIATES)},
     expected=-1,
     figure="x01_suite",
@@ -26,12 +26,12 @@ CLAIM = Claim(
 
 
 def test(evidence: Evidence) -> Finding:
-    """Spearman's partial correlation over pairs: residual ranks of w against residual ranks of the divergence."""
+    """Test Spearman's partial correlation over pairs: of the residual ranks of w with those of the divergence."""
     widths = of_logits(evidence, "w")
     ends = evidence.table("endpoints").set_index("pair").astype(np.float64)
     usable = [pair for pair in evidence.usable(widths) if pair in ends.index and np.isfinite(ends.loc[pair]).all()]
     if len(usable) < max(evidence.rules.min_pairs, len(COVARIATES) + 4):
-        raise NotTested(f"{len(usable)} pairs have a width and all covariates, which is fewer than the rules ask for")
+        raise NotTested(f"{len(usable)} pairs have a width, a divergence and all covariates, fewer than the test needs")
     w = np.array([widths[pair] for pair in usable])
     jsd = ends.loc[usable, "jsd"].to_numpy()
     covariates = ends.loc[usable, list(COVARIATES)].to_numpy()
@@ -48,7 +48,7 @@ def test(evidence: Evidence) -> Finding:
 
 
 def correlations(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Pearson's correlation under each row of weights."""
+    """Return Pearson's correlation under each row of weights: x and y (pairs,), weights (draws, pairs) to (draws,)."""
     weights = weights / weights.sum(1, keepdims=True)
     mean_x, mean_y = weights @ x, weights @ y
     covariance = weights @ (x * y) - mean_x * mean_y

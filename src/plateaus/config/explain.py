@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as one line that names the key and the mend."""
+"""Explain what is wrong with a configuration, in one line that names the key and says how to mend it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from plateaus.config import series
 
 
 def explain(error: Any, schema: Mapping[str, Any]) -> str:
-    """One line for a schema error: the key, what is wrong with it, and the mend."""
+    """Explain a schema error in one line: the key, what is wrong with it, and how to mend it.
+
+    Args:
+        error: A `jsonschema.ValidationError`.
+        schema: The schema of the configuration.
+    """
     path = [str(part) for part in error.absolute_path]
     if error.validator == "oneOf" and path[:1] == ["models"] and len(path) == 2:
-        # The branches differ by `source` alone, so report what is wrong with the branch that was meant.
+        # `source` selects the branch, so report what is wrong with the branch that was meant.
         import jsonschema
 
         source = error.instance.get("source") if isinstance(error.instance, dict) else None
@@ -45,7 +50,7 @@ def explain(error: Any, schema: Mapping[str, Any]) -> str:
                 f"possible: {', '.join(map(str, choices))}" + (f": {why}" if (why := error.schema.get("x-why")) else "")
             )
         case "oneOf":
-            return f"config: {key} is {error.instance!r}, which fits none of its forms: {_describe(error.schema)}"
+            return f"config: {key} is {error.instance!r}, which is not allowed: {_describe(error.schema)}"
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             words = {
                 "minimum": "at least",
@@ -57,11 +62,11 @@ def explain(error: Any, schema: Mapping[str, Any]) -> str:
         case "pattern":
             if form := error.schema.get("x-form"):
                 return f"config: {key} is '{error.instance}': give {form}"
-            allowed = "letters, digits, '.', '_' and '-' only, up to 64"
+            allowed = "use only letters, digits, '.', '_' and '-', up to 64"
             return f"config: {key} has '{error.instance}', which is used in file names: {allowed}"
         case "uniqueItems":
             twice = next(item for item in error.instance if error.instance.count(item) > 1)
-            return f"config: {key} has {twice!r} twice: take one of them out"
+            return f"config: {key} has {twice!r} twice: remove one of them"
         case "contains":
             return f"config: {key} lacks {error.validator_value.get('const')!r}: add it"
         case _:
@@ -89,7 +94,7 @@ def _nearest(word: str, known: Any) -> str:
 
 
 def meant(word: str, models: Mapping[str, Any]) -> str:
-    """The model that a wrong id probably meant, as the end of a message; empty where none is near."""
+    """Suggest the model that a wrong id probably meant, as the end of a message; empty if no id is similar."""
     if members := series.members(models, word):
         return f": '{word}' is a series, so name one of its models, such as {members[-1]}"
     return _nearest(word, models)

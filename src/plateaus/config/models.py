@@ -1,4 +1,4 @@
-"""Which weights a model of the config has, and the folder that they lie in."""
+"""Which weights a model of the config has, and the name of the folder that holds them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from plateaus.config.reading import Config
 from plateaus.data.canonical import digest
 
 MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm", "storage")
-"""The keys of a model that say which weights it has; the others say how they are used."""
+"""The keys of a model that determine its weights; the other keys say how the weights are used."""
 
 
 def weights_of(config: Config, model: str) -> dict[str, Any]:
-    """Which weights a model has, with the model it is like resolved: the fetch stage's slice of the config."""
+    """Return the keys that determine a model's weights, which are the fetch stage's slice of the config.
+
+    For random weights, `like` is replaced by the same keys of the model that it names.
+    """
     chosen = {key: value for key, value in config["models"][model].items() if key in MODEL_KEYS}
     for key, nothing in (("layernorm", "kept"), ("storage", "float32")):
         if chosen.get(key) == nothing:
-            del chosen[key]  # says nothing about which weights these are
+            del chosen[key]  # the default leaves the weights as they are
     if "like" in chosen:
         chosen["like"] = weights_of(config, chosen["like"])
     return chosen
 
 
 def model_key(config: Config, model: str) -> str:
-    """Folder name of a model's weights: its id and a hash of which weights they are."""
+    """Return the name of the folder of a model's weights: its id and a hash of the keys that determine the weights."""
     return f"{model}-{digest(weights_of(config, model))[:8]}"

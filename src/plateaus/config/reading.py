@@ -1,4 +1,4 @@
-"""The configuration: read, checked against the closed schema, defaults filled in."""
+"""Read the configuration: check it against the closed schema and fill in the defaults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Config = dict[str, Any]
 
 
 def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
-    """The JSON schema of the configuration."""
+    """Read the JSON schema of the configuration."""
     import yaml
 
     schema: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -27,14 +27,14 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
     """Check a configuration and fill in its defaults.
 
     Args:
-        raw: As read from YAML.
+        raw: The configuration as read from YAML; it is not changed.
         schema: See `load_schema`.
 
     Returns:
-        A new dictionary in which every key of the schema is present and every series is one model per revision.
+        A new dictionary in which every key with a default is present and every series is one model per revision.
 
     Raises:
-        InputError: one line that names the key, what is wrong with it, and the mend.
+        InputError: one line that names the key and says what is wrong with it and how to mend it.
     """
     import jsonschema
 
@@ -80,8 +80,8 @@ def _check_like(config: Config, name: str) -> None:
             raise InputError(f"config: models.{name}.like leads back to itself: name a model with weights of its own")
         if config["models"][like].get("layernorm") == "removed":
             raise InputError(
-                f"config: models.{seen[-1]}.like names '{like}', whose LayerNorm was removed: with fresh weights its "
-                "norms would pass on nothing; name the stock model"
+                f"config: models.{seen[-1]}.like names '{like}', whose LayerNorm was removed: with random weights "
+                "its norms would output almost zero; name the stock model"
             )
         seen.append(like)
 
@@ -97,11 +97,11 @@ def _check_controls(config: Config, name: str) -> None:
 
 
 def leaves(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every key of the schema that holds a value, as a dotted path (models.* for any model), with its part of it."""
+    """Yield every key of the schema that holds a value, as a dotted path (models.* for any model), with its schema."""
     for key, part in schema["properties"].items():
         if key == "models":
             yield "models.*.source", part["additionalProperties"]["properties"]["source"]
-            # Sources share keys, so each is told once; a shared one is described under its own name.
+            # Sources share keys, and each key is yielded once. Shared definitions are stored under the name of the key.
             found = {
                 leaf: schema["$defs"][leaf] if "$ref" in definition else definition
                 for source in schema["$defs"].values()

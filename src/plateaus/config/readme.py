@@ -1,4 +1,4 @@
-"""config/README.md, written from the schema: every key with its meaning, default, bounds and what editing it reruns."""
+"""Write config/README.md from the schema: the meaning, default, bounds and reruns of every key."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ HEAD = """# Configuration
 
 <!-- Written by `make docs` from workflow/schemas/config.schema.yaml; edit that file. -->
 
-`config/config.yaml` is the default. Another config is given by `--configfile`:
+`config/config.yaml` is the default. Choose another config with `--configfile`:
 
-- one that names `models` stands alone: what it leaves out has the defaults below;
-- one that does not is laid over `config/config.yaml`.
+- a config with the key `models` stands alone: keys that it leaves out have the defaults below;
+- a config without `models` is an overlay: keys that it leaves out are taken from `config/config.yaml`.
 
-Nested keys cannot be given by `--config` on the command line, where their values arrive as text: write a small overlay
-file. Numbers like `1e-5` are text in YAML: write `1.0e-5`.
+Nested keys cannot be set with `--config` on the command line, because their values arrive as text: write a small
+overlay file instead. Numbers like `1e-5` are text in YAML: write `1.0e-5`.
 
-The last column says which stages run again after an edit: those that read the key, and what follows from them.
+The last column says which stages run again after an edit: the stages that read the key, and all that depend on them.
 
 | key | default | possible | meaning | edit reruns |
 |---|---|---|---|---|
@@ -32,13 +32,14 @@ TAIL = """
 ## Prompt pairs
 
 The table has the tab-separated columns `id`, `context`, `a`, `b`, `tags`. A pair is the two prompts `context + " " + a`
-and `context + " " + b`, which must be the same tokens but for the last, each word being one token of every model. Lines
-that begin with `#` are comments. Ids are used in file names: letters, digits, `.`, `_` and `-`.
+and `context + " " + b`. All their tokens except the last must be the same, so each word must be a single token for
+every model. Lines that begin with `#` are comments. Ids are used in file names, so they may contain only letters,
+digits, `.`, `_` and `-`. Tags are separated by semicolons.
 """
 
 
 def text(schema: Mapping[str, Any]) -> str:
-    """The whole file."""
+    """Return the text of config/README.md."""
     return HEAD + "".join(_row(key, part) for key, part in leaves(schema)) + TAIL
 
 

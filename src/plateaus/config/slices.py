@@ -1,4 +1,7 @@
-"""The part of the config that each job is given, and nothing else: editing a key reruns just what reads it."""
+"""Slices of the config: the part that each job is given.
+
+A job is given nothing else, so that editing a key reruns only the jobs that read it and those that depend on them.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,30 @@ from plateaus.prompts.pairs import Pair, pairs_digest
 
 
 def fetch_slice(config: Config, model: str) -> dict[str, Any]:
-    """Which weights."""
+    """Return the slice of fetch: the keys that determine a model's weights."""
     return weights_of(config, model)
 
 
 def extract_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """How the model is read, and the hash of the shard's pairs (the rows themselves are too long for a command)."""
+    """Return the slice of extract: how the model is loaded, and a hash of the pairs of the shard.
+
+    The pairs themselves would be too long for a command line.
+    """
     return {"centre": config["models"][model]["centre"], "pairs": pairs_digest(pairs)}
 
 
 def stage_slice(config: Config, stage: str, model: str) -> dict[str, Any]:
-    """How the model is read, and the stage's own section, for the stages between extract and figures."""
+    """Return the slice of a stage from interpolate to sharpness: exactly the keys that it reads, for one model."""
     return pick(config, stage, model)
 
 
 def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
-    """Ids of the pairs that the figures show, from left to right."""
+    """Return the ids of the pairs that the figures show, from left to right."""
     return list(config["figures"]["pairs"]) or [pair.id for pair in pairs[:2]]
 
 
 def about(config: Config, model: str) -> dict[str, Any]:
-    """What figures must know of a model beside its results."""
+    """Return what the figures need to know about a model besides its results."""
     told = config["models"][model]
     return {
         "layernorm": told.get("layernorm", "kept") == "kept",
@@ -44,7 +50,7 @@ def about(config: Config, model: str) -> dict[str, Any]:
 
 
 def random_controls(config: Config) -> dict[str, str]:
-    """Model to the first model of the config that has its architecture and random weights, where there is one."""
+    """Map each model that has a copy with random weights in the config to the first such copy."""
     found: dict[str, str] = {}
     for name, model in config["models"].items():
         if model["source"] == "random":
@@ -53,7 +59,7 @@ def random_controls(config: Config) -> dict[str, str]:
 
 
 def claims_slice(config: Config, shards: Mapping[str, Any]) -> dict[str, Any]:
-    """The decision rules, which models and shards there are, and which model is the control of which."""
+    """Return the slice of claims: the decision rules, the models and shards, and the control of each model."""
     return {
         **pick(config, "claims"),
         "models": list(config["models"]),
@@ -69,7 +75,7 @@ def claims_slice(config: Config, shards: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
-    """The section of the figures, which models and shards there are, and the layer of the single-layer figures."""
+    """Return the slice of figures: the keys that they read, the models and shards, and the pairs that are shown."""
     return {
         **pick(config, "figures"),
         "about": {model: about(config, model) for model in config["models"]},
@@ -80,6 +86,6 @@ def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, An
 
 
 def report_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, Any]) -> dict[str, Any]:
-    """All of the config but how to compute, since the report shows it."""
+    """Return the slice of report: the config that the report shows, without `compute`, and the slice of figures."""
     shown = {section: value for section, value in config.items() if section != "compute"}
     return {"config": shown, "figures": figures_slice(config, pairs, shards)}

@@ -1,4 +1,4 @@
-"""The stages in the order of the DAG, what each takes of the others, and which keys of the config each one reads."""
+"""The stages in the order of the DAG, which stages each one depends on, and which keys of the config it reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plateaus.config.reading import Config
 STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness",
     "claims", "figures", "report",
 )  # fmt: skip
-"""In the order of the DAG."""
+"""The stages, in the order of the DAG."""
 
 
 FOLLOWS = {
@@ -25,11 +25,11 @@ FOLLOWS = {
     "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "claims"),
     "report": ("figures",),
 }
-"""Stage to the stages whose outputs it takes."""
+"""Stage to the stages whose outputs it reads."""
 
 
 RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
-"""The plateau rule, which the figures' texts apply as well."""
+"""Keys of the plateau rule, which the texts of the figures apply as well."""
 
 
 READS: dict[str, tuple[str, ...]] = {
@@ -80,15 +80,21 @@ READS: dict[str, tuple[str, ...]] = {
     ),
     "report": ("report.title", "report.renderer"),
 }
-"""Stage to the config keys it reads. `run` names the folder of all results and is read by every stage."""
+"""Stage to the config keys it reads. The key `run` is not listed: it names the results folder of every stage."""
 
 
 READS_NOTHING = ("compute.device", "compute.threads", "compute.memory_gb")
-"""Keys that say how to compute, not what: no result depends on them."""
+"""Keys that say how to compute and not what, so that editing them reruns nothing."""
 
 
 def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]:
-    """What a stage reads of the config: exactly the keys of `READS`, for one model where they are a model's."""
+    """Return what a stage reads of the config: the keys of `READS`, each under the last part of its name.
+
+    Args:
+        config: The resolved config.
+        stage: Name of the stage.
+        model: Id of the model whose keys are included; None leaves out the keys of models.
+    """
     picked: dict[str, Any] = {}
     for path in READS[stage]:
         section, *rest = path.split(".")

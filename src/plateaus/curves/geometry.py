@@ -1,4 +1,4 @@
-"""Paths between two residual vectors, and the measures of a point on its way from one to the other."""
+"""Paths between two residual vectors, and the measures of the points recorded along a path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from torch import Tensor
 from plateaus.errors import InputError
 
 PARALLEL = 1e-6
-"""Below this angle (radians) slerp divides by almost zero, and the arc equals the chord to float32."""
+"""Below this angle (radians) slerp divides by almost zero, and the arc equals the straight line in float32."""
 
 
 def alphas(steps: int) -> Float[Tensor, " steps"]:
-    """The interpolation parameter, evenly spaced over [0, 1] with both ends."""
+    """Return the interpolation parameter alpha at `steps` evenly spaced points of [0, 1], both ends included."""
     return torch.linspace(0, 1, steps, dtype=torch.float64)
 
 
 def angle(a: Float[Tensor, " d"], b: Float[Tensor, " d"]) -> float:
-    """The angle between two vectors in radians, in [0, pi], exact for small and for large angles.
+    """Return the angle between two vectors in radians, in [0, pi], accurate for small and for large angles.
 
-    Kahan's 2 atan2(|u - v|, |u + v|) of the unit vectors; acos of the cosine loses half the digits near 0 and pi.
+    Uses Kahan's formula, 2 atan2(|u - v|, |u + v|) with unit vectors u and v, because acos of the cosine loses half
+    the digits near 0 and pi.
     """
     u, v = (x.double() / torch.linalg.vector_norm(x.double()) for x in (a, b))
     return 2 * math.atan2(float(torch.linalg.vector_norm(u - v)), float(torch.linalg.vector_norm(u + v)))
@@ -32,22 +33,23 @@ def angle(a: Float[Tensor, " d"], b: Float[Tensor, " d"]) -> float:
 def interpolate(
     a: Float[Tensor, " d"], b: Float[Tensor, " d"], t: Float[Tensor, " steps"], *, path: str, name: str
 ) -> Float[Tensor, "steps d"]:
-    """Points on the path from `a` (t = 0) to `b` (t = 1).
+    """Return points on the path from `a` (t = 0) to `b` (t = 1).
 
-    ``spherical``: directions by slerp of the unit vectors, lengths interpolated linearly, so that no point
-    becomes unusually short (the post, footnote 1). Any angle is handled; almost parallel vectors fall back to
-    the straight line. The post's released code takes acos of |cos| without flipping a vector, which is wrong for
-    angles over 90 degrees, and divides by sin(0) for parallel ones. ``linear``: the straight line.
+    ``spherical``: the direction follows the slerp of the unit vectors and the length is interpolated linearly, so that
+    no point becomes unusually short (the post, footnote 1). Any angle below 180 degrees is handled; for almost parallel
+    vectors the path is the straight line. The post's released code takes acos of |cos| without flipping a vector, which
+    is wrong for angles over 90 degrees, and divides by sin(0) for parallel vectors. ``linear``: the straight line.
 
     Args:
         a: Start vector.
         b: End vector.
         t: Interpolation parameters in [0, 1].
         path: ``spherical`` or ``linear``.
-        name: What is interpolated, for the error message.
+        name: What is interpolated, such as the pair and the layer, for the error message.
 
     Raises:
-        InputError: a zero vector or exactly opposite vectors, between which no arc is defined.
+        InputError: the path is spherical and a vector is zero or the two are exactly opposite, so that no arc is
+            defined between them.
     """
     a64, b64, t64 = a.double(), b.double(), t.double()[:, None]
     line = (1 - t64) * a64 + t64 * b64
@@ -75,17 +77,17 @@ def interpolate(
 
 
 class Measures(NamedTuple):
-    """What is recorded of every point of a recorded path; see science: relative distance and its companions.
+    """The measures of every point of a recorded path, where A and B are its recorded endpoints and x is the point.
 
     Attributes:
         distance: |x-A| / (|x-A| + |x-B|), 0 at A and 1 at B (the post, footnote 2).
         distance_a: |x-A|.
         distance_b: |x-B|.
-        step_size: |x_{i+1} - x_i|, to the next step; NaN at the last.
+        step_size: |x_{i+1} - x_i|, the distance to the next step; NaN at the last step.
         norm: |x|.
         projection: <x-A, B-A> / |B-A|^2.
-        detour: (|x-A| + |x-B|) / |B-A| - 1, which is 0 on the straight line; d tends to 0.5 when x leaves for a
-            third region, and this tells such a path from one that goes through the middle.
+        detour: (|x-A| + |x-B|) / |B-A| - 1, which is 0 on the straight line. The relative distance tends to 0.5 when x
+            moves away to a third region; the detour distinguishes such a path from one through the middle.
     """
 
     distance: Tensor
@@ -97,7 +99,7 @@ class Measures(NamedTuple):
     detour: Tensor
 
     def of_groups(self) -> list[Measures]:
-        """One per group (the first dimension), on the CPU; all come over at once."""
+        """Split the measures by group (the first dimension), copying each measure to the CPU once for all groups."""
         return [Measures(*values) for values in zip(*(measure.cpu() for measure in self), strict=True)]
 
 
@@ -108,8 +110,9 @@ def measure(
     """Measure recorded paths against their own recorded endpoints.
 
     Args:
-        x: Recorded vectors; any leading dimensions.
-        ends: The recorded vectors at alpha 0 and 1, where `x` is only a part of the path; its own ends when None.
+        x: Recorded vectors, with any leading dimensions.
+        ends: The recorded vectors at alpha 0 and 1, needed if `x` is only a part of the path. If None, the first and
+            last vectors of `x` are used.
 
     Returns:
         Tensors of shape (*groups, steps).
@@ -117,7 +120,7 @@ def measure(
     first, last = ends or (x[..., :1, :], x[..., -1:, :])
     chord = last - first
     chord_length = torch.linalg.vector_norm(chord, dim=-1)
-    difference = x - first  # one buffer for all differences, which may be as large as the logits of a path
+    difference = x - first  # one buffer is reused for all differences, since it can be as large as a path's logits
     distance_a = torch.linalg.vector_norm(difference, dim=-1)
     projection = (difference @ chord.transpose(-1, -2)).squeeze(-1) / chord_length**2
     distance_b = torch.linalg.vector_norm(torch.sub(x, last, out=difference), dim=-1)

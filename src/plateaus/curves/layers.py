@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 
 def thinned(layers: Sequence[int], stride: int, keep: int) -> list[int]:
-    """Every `stride`-th of some layers, from the first, and the one to keep."""
+    """Return every `stride`-th layer, starting with the first, and also the layer `keep`, in order."""
     return sorted({*layers[::stride], keep})
 
 
 def choose_layers(layers: str | Sequence[int], n_layers: int) -> list[int]:
-    """The interpolation layers that a config asks for: ``all``, or a list that may count from the end.
+    """Return the interpolation layers that a config asks for, sorted and without duplicates.
+
+    Args:
+        layers: ``all``, or a list of layers in which negative numbers count from the last layer.
+        n_layers: Number of layers of the model.
 
     Raises:
         ValueError: a layer that the model does not have.

@@ -1,4 +1,4 @@
-"""The logits along interpolation paths, measured without holding all of them."""
+"""The logits along interpolation paths, measured without holding all of them in memory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from plateaus.curves.geometry import Measures
 from plateaus.model.transformer import Transformer
 
 LOGIT_BLOCK = 64
-"""Steps of one path whose logits are held and measured at once, since a vocabulary is large."""
+"""How many steps of a long path are measured at a time: a vocabulary is large, so not all logits are held together."""
 
 
 LOGIT_BYTES = 3e7
-"""Logits of several paths that are made in one product: of fewer rows it mostly waits for the weights."""
+"""How many bytes of logits, of several short paths, are computed in one matrix product: a product of few rows spends
+most of its time loading the weights."""
 
 
 class LogitCurve(NamedTuple):
     """The logits along one path.
 
     Attributes:
-        measures: Against those at its own two ends.
-        errors: (2,), largest difference of each end's from the unpatched prompt's; NaN where these are not given.
+        measures: Measures of the logits at every step, against the logits at the path's own two ends.
+        errors: (2,), for each end, the largest absolute difference between its logits and those of the unpatched
+            prompt; NaN if the unpatched logits were not given.
     """
 
     measures: Measures
@@ -44,8 +46,11 @@ def measure_logits(
     Args:
         model: The model.
         paths: resid_post of the last layer along the paths.
-        norm_scale: (paths, steps, 1), the final norm's scale at every row in place of its own.
-        unpatched: The logits of the two prompts.
+        norm_scale: (paths, steps, 1), a scale for the final norm at every row that replaces the row's own scale.
+        unpatched: The logits of the two unpatched prompts, against which the ends of each path are checked.
+
+    Yields:
+        One curve per path, in order.
     """
     steps = paths.shape[1]
     if steps > LOGIT_BLOCK + 1:
@@ -60,9 +65,10 @@ def measure_logits(
 
 
 def _of_paths(logits: Tensor, steps: int, unpatched: Tensor | None) -> list[LogitCurve]:
-    """Measure several paths at once; the logits are gone before the next are made.
+    """Measure several paths from their logits, (paths * steps, d_vocab).
 
-    One path at a time is measured, so that the differences made of it stay in the processor's cache.
+    A list is returned, so that these logits are freed before the next ones are computed. The paths are measured one at
+    a time, so that the differences of a path stay in the processor's cache.
     """
     paths = logits.split(steps)
     return [LogitCurve(geometry.measure(of_path), _errors(of_path[[0, -1]], unpatched)) for of_path in paths]
@@ -73,7 +79,7 @@ def _errors(ends: Tensor, unpatched: Tensor | None) -> Tensor:
 
 
 def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None, unpatched: Tensor | None) -> LogitCurve:
-    """The same of one path, a block of steps at a time."""
+    """Measure the logits along one long path, a block of steps at a time."""
 
     def logits(chosen: slice | list[int]) -> Tensor:
         return model.logits(rows[chosen], None if norm_scale is None else norm_scale[chosen])
@@ -81,9 +87,10 @@ def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None, unpa
     ends = logits([0, -1])
     parts = []
     for start in range(0, len(rows), LOGIT_BLOCK):
-        # One step more than is kept, for the step size of the last one that is.
+        # The block has one step more than is kept, which gives the last kept step its step size.
         block = logits(slice(start, start + LOGIT_BLOCK + 1))
-        # A row's logits differ by rounding between batches; with the ends' own, distances there are exactly 0 and 1.
+        # A row's logits differ by rounding between batches. Taking the ends from `ends`, against which all distances
+        # are measured, makes the distance there exactly 0 and 1.
         if start == 0:
             block[0] = ends[0]
         if start + LOGIT_BLOCK + 1 >= len(rows):

@@ -1,4 +1,4 @@
-"""The rows of the tables of curves, made column by column."""
+"""The rows of the tables of curves, built column by column."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from torch import Tensor
 from plateaus.curves.geometry import Measures
 
 Columns = dict[str, np.ndarray]
-"""Column name to values, all of one length."""
+"""Column name to values; all columns have the same length."""
 
 
 def curve_columns(measures: Measures, alphas: Tensor, layer: int, site: str, record_layer: int) -> Columns:
-    """The rows of one curve, as every table of curves has them."""
+    """Return the rows of one curve, with the columns that every table of curves has.
+
+    Args:
+        measures: Measures of the curve, each of shape (steps,).
+        alphas: (steps,), interpolation parameters.
+        layer: The interpolation layer.
+        site: ``resid_post`` or ``logits``.
+        record_layer: The layer at which the curve was recorded; the number of layers for the logits.
+    """
     steps = len(alphas)
     return {
         "interp_layer": np.full(steps, layer),
@@ -27,15 +35,15 @@ def curve_columns(measures: Measures, alphas: Tensor, layer: int, site: str, rec
 
 
 def stack(parts: list[Columns]) -> Columns:
-    """The rows of several parts, one below the other."""
+    """Concatenate the rows of several parts, which all have the same columns."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def with_pair(columns: Columns, pair: str) -> Columns:
-    """The same rows with the pair's id as a column."""
+    """Return the same rows with the pair's id as an additional column."""
     return {"pair": np.full(len(next(iter(columns.values()))), pair), **columns}
 
 
 def curve_rows(pairs: int, steps: int, layers: Sequence[int], n_layers: int) -> int:
-    """Rows of the full grid: per interpolation layer, every layer from it on and the logits."""
+    """Count the rows of the full grid: every path is recorded at its own layer, every later layer and the logits."""
     return pairs * steps * sum(n_layers - layer + 1 for layer in layers)

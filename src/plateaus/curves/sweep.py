@@ -1,8 +1,8 @@
 """The one-sweep method: every interpolation layer and freezing condition of a pair in one pass through the model.
 
 Interpolating at layer L and running the rest of the model is the same as letting the rows of that path join the
-residual stream after block L. So the blocks are run once, in order, on all rows that have joined so far: no row
-is ever run below its own interpolation layer, and every weight is read once per pair.
+residual stream after block L. The blocks are therefore run once, in order, on all rows that have joined so far: no row
+runs through the blocks up to its own interpolation layer, and the model is run once per pair.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from plateaus.model.transformer import Transformer
 
 
 class Group(NamedTuple):
-    """The rows of one path.
+    """The rows of one path under one condition.
 
     Attributes:
-        interp_layer: The layer whose resid_post the path replaces.
+        interp_layer: The interpolation layer, whose resid_post the path replaces.
         path: (steps, d_model).
         condition: What is frozen in every later layer; see `plateaus.model.freezing`.
     """
@@ -37,11 +37,11 @@ class Recording(NamedTuple):
     """The rows after one block.
 
     Attributes:
-        layer: The block just passed, at whose resid_post the rows are recorded.
+        layer: The block that has just been run; the rows are its resid_post.
         groups: The groups that have joined, in the order of the rows.
         resid_post: (groups, steps, d_model).
-        mlp_input: (groups that had joined before, steps, d_model), what this block's MLP read; a group that has only
-            just joined has not passed it.
+        mlp_input: (groups that joined at an earlier layer, steps, d_model), what this block's MLP read. A group that
+            joins at this layer has not been through the block and is left out.
     """
 
     layer: int
@@ -56,8 +56,9 @@ def sweep(model: Transformer, prefix: Prefix, groups: Sequence[Group], *, memory
     Args:
         model: The model.
         prefix: The pair's prefix.
-        groups: Paths of equal length.
-        memory_gb: Budget for the intermediate results of one block; whole groups are cut into chunks to stay within.
+        groups: The paths, all with the same number of steps.
+        memory_gb: Memory budget in GB for the intermediate results of one block. The groups are run in chunks of whole
+            groups, at least one at a time, to stay within the budget.
 
     Yields:
         A recording after every block from the first interpolation layer on.
@@ -79,7 +80,7 @@ def sweep(model: Transformer, prefix: Prefix, groups: Sequence[Group], *, memory
 def _through_block(
     model: Transformer, layer: int, state: Tensor, groups: Sequence[Group], prefix: Prefix, memory_gb: float
 ) -> tuple[Tensor, Tensor]:
-    """One block over all rows, some whole groups at a time."""
+    """Run one block on all rows, in chunks of whole groups, and return resid_post and mlp_input of every group."""
     steps = state.shape[1]
     per_chunk = max(1, int(memory_gb * 1e9 / (steps * model.bytes_per_row(prefix.length))))
     posts, inputs = [], []
@@ -96,21 +97,21 @@ def _through_block(
 def _freezing_of(
     model: Transformer, layer: int, state: Tensor, conditions: Sequence[str], prefix: Prefix
 ) -> Freezing | None:
-    """The freezing of a chunk in one block, or None where nothing is frozen.
+    """Return what is frozen in one block for the groups of a chunk, or None if nothing is frozen.
 
     Args:
         model: The model.
         layer: The block.
         state: (groups, steps, d_model), what the block reads.
         conditions: One per group.
-        prefix: The prefix.
+        prefix: The pair's prefix.
     """
     if all(condition == BASELINE for condition in conditions):
         return None
     needed = [group for group, condition in enumerate(conditions) if condition.endswith("_secant")]
     secants: dict[str, Tensor] = {}
     if needed:
-        # A secant keeps both ends as they are in the unpatched prompts, so any such group's own ends will do.
+        # Secant freezing leaves both ends as in the unpatched prompts, so the ends of any secant group can be used.
         ends = state[needed[0], [0, -1]]
         output = model.block(layer, ends, prefix, parts=True)
         secants = {"attn": output.parts["attn_out"], "mlp": output.parts["mlp_out"]}

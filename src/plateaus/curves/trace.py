@@ -1,4 +1,4 @@
-"""The trace: along one interpolation layer's path, what every later block read, passed on, and its MLP saw."""
+"""The trace: what every later block and its MLP read and what the block wrote, along one interpolation path."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from plateaus.prompts.pairs import TokenisedPair
 
 
 class Trace(NamedTuple):
-    """One pair's trace.
+    """The trace of one pair.
 
     Attributes:
         pair: The pair, tokenised.
         layers: The layers after the interpolation layer, in order.
-        alphas: (steps,).
-        resid_pre: (layers, steps, d_model), what each block reads; for the first one, the path itself.
-        mlp_input: (layers, steps, d_model).
-        resid_post: (layers, steps, d_model).
+        alphas: (steps,), interpolation parameters.
+        resid_pre: (layers, steps, d_model), what each block reads; for the first of these layers, the path itself.
+        mlp_input: (layers, steps, d_model), the residual vectors that each MLP branch reads, before its norm.
+        resid_post: (layers, steps, d_model), the residual stream after each block.
     """
 
     pair: TokenisedPair
@@ -37,7 +37,7 @@ class Trace(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The part of a trace that MLPs read; its attributes are a `Trace`'s."""
+    """The part of a trace that the MLPs read; its attributes are those of `Trace`."""
 
     pair: TokenisedPair
     layers: tuple[int, ...]
@@ -46,13 +46,16 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[Inputs]:
-    """What the MLPs read along the traced path, of a shard's pairs, sorted by pair.
+    """Read what the MLPs read along the traced path, for each pair of a shard, sorted by pair.
 
     Args:
         root: `results/<run>`.
         model: Id of the model.
         shard: Name of the shard.
-        model_folder: For the tokenizer.
+        model_folder: The model's folder, for its tokenizer.
+
+    Raises:
+        InputError: a table of the shard is missing or unreadable.
     """
     file = table_path(root, model, tables.TRACE, shard)
     pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder)]
@@ -63,15 +66,18 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[
 
 
 def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
-    """The whole traces of a shard's pairs, sorted by pair.
+    """Read the whole trace of each pair of a shard, sorted by pair.
 
     Args:
         root: `results/<run>`.
         model: Id of the model.
         shard: Name of the shard.
-        model_folder: For the tokenizer.
-        trace_layer: The interpolation layer, whose path is made again from what extract wrote.
+        model_folder: The model's folder, for its tokenizer.
+        trace_layer: The interpolation layer; its path is computed again from what extract wrote.
         path: ``spherical`` or ``linear``.
+
+    Raises:
+        InputError: a table of the shard is missing or unreadable.
     """
     found = read_inputs(root, model, shard, model_folder)
     layers = found[0].layers
@@ -86,7 +92,10 @@ def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace
 
 
 def _vectors(file: Path, column: str, pairs: int, layers: int, room: int = 0) -> Float[Tensor, "pair layers steps d"]:
-    """One vector column, with room for so many layers more before each pair's; only one column is held at a time."""
+    """Read one vector column of the trace, leaving `room` empty layers in front of each pair's layers.
+
+    Columns are read one by one, so that only one is held as a table at a time.
+    """
     values = tables.vectors(tables.read(tables.TRACE, [file], [column]), column)
     values = values.reshape(pairs, layers, -1, values.shape[-1])
     kept = torch.empty(pairs, room + layers, *values.shape[2:], dtype=torch.float32)
@@ -95,7 +104,10 @@ def _vectors(file: Path, column: str, pairs: int, layers: int, room: int = 0) ->
 
 
 def tangents(x: Float[Tensor, "... steps d_model"]) -> Float[Tensor, "... steps d_model"]:
-    """Unit direction of travel at every step: central differences, one-sided at the ends; zero where nothing moves."""
+    """Return the unit tangent at every step, from central differences that are one-sided at the ends.
+
+    The tangent is zero where the path does not move.
+    """
     ahead = torch.cat([x[..., 1:, :], x[..., -1:, :]], dim=-2)
     behind = torch.cat([x[..., :1, :], x[..., :-1, :]], dim=-2)
     return torch.nn.functional.normalize(ahead - behind, dim=-1, eps=1e-30)

@@ -1,1 +1,1 @@
-"""Tables and files: their declarations, how they are written and read, hashes, and the layout of a results folder."""
+"""Tables and files: table declarations, reading and writing, hashes, and the layout of a results folder."""

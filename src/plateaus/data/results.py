@@ -1,4 +1,4 @@
-"""The layout of a results folder, and reading from it: `results/<run>/data/<model>/<stage>/...`."""
+"""The layout of a results folder, `results/<run>/data/<model>/<stage>/...`, and read access to its tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def table_path(root: Path, model: str, table: tables.Table, shard: str) -> Path:
-    """Where a shard of a table lies; a stage's main table has the stage's name and the shard's file name."""
+    """Return the path of one shard of a table.
+
+    The file is `<shard>.parquet` for the table that is named after its stage, else `<shard>.<table>.parquet`.
+    """
     suffix = "" if table.name == table.stage else f".{table.name}"
     return Path(root) / "data" / model / table.stage / f"{shard}{suffix}.parquet"
 
@@ -25,10 +28,10 @@ class Results:
 
     Attributes:
         root: The folder.
-        models: Ids of the models, in the config's order.
-        shards: Names of the shards that the run consists of.
-        shown: Pairs whose curves are wanted; of tables with a row per step, the others' rows are not read (of hundreds
-            of pairs they would not fit into memory). None for all.
+        models: Ids of the models, in the order of the config.
+        shards: Names of all shards of the run.
+        shown: Ids of the pairs to read from tables with one row per step; None reads all pairs. The rows of hundreds
+            of pairs would not fit into memory.
     """
 
     def __init__(
@@ -39,11 +42,20 @@ class Results:
         self._frames: dict[tuple[str, str], pd.DataFrame] = {}
 
     def paths(self, model: str, table: tables.Table) -> list[Path]:
-        """The files of a table, one per shard."""
+        """Return the files of a table, one per shard."""
         return [table_path(self.root, model, table, shard) for shard in self.shards]
 
     def table(self, model: str, table: tables.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """A table over all shards, read once; without its vectors unless `columns` names them."""
+        """Return a table over all shards as a data frame, which is read once and then kept.
+
+        Args:
+            model: Id of the model.
+            table: The declaration.
+            columns: Columns to read; None reads all columns except the vectors.
+
+        Raises:
+            InputError: a file is missing or unreadable, or holds another table or version.
+        """
         if columns is None:
             columns = [name for name, kind in table.columns.items() if kind != tables.VECTOR]
         found = self._frames.get((model, table.name))
@@ -56,7 +68,7 @@ class Results:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """The prompt pairs (id as index: context, a, b, tags), as the first model saw them."""
+        """The table `endpoints` of the first model (context, a, b, tags and more), indexed by the id of the pair."""
         frame = self.table(self.models[0], tables.ENDPOINTS)
         return frame.assign(pair=frame["pair"].astype(str)).set_index("pair")
 
@@ -69,10 +81,17 @@ class Results:
         record_layer: int | None = None,
         site: str = "resid_post",
     ) -> pd.DataFrame:
-        """The rows of `interpolate` for one pair, narrowed by layer and site, sorted by key.
+        """Return the rows of `interpolate` for one pair, sorted by key.
+
+        Args:
+            model: Id of the model.
+            pair: Id of the pair.
+            interp_layer: Interpolation layer; None keeps all of them.
+            record_layer: Recording layer; None keeps all of them.
+            site: Recording site, ``resid_post`` or ``logits``.
 
         Raises:
-            InputError: when there is no such row.
+            InputError: no row matches.
         """
         frame = self.table(model, tables.INTERPOLATE)
         mask = (frame["pair"] == pair) & (frame["site"] == site)

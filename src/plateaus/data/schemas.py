@@ -1,7 +1,7 @@
-"""The declarations of the tables between stages: columns, types and keys, the contract that stages keep.
+"""The declarations of the tables between stages: columns, types and keys. They are the contract between the stages.
 
-A table is tidy and long: one row per point of its key. Measures are float32, vectors fixed_size_list<float32>,
-repeated strings dictionary-encoded. More columns may be added; these keep their names.
+Tables are in long format, with one row per value of the key. Measures are float32, vectors fixed_size_list<float32>,
+and repeated strings are dictionary-encoded. Columns may be added later; the names of these columns will not change.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ INDEX = pa.int16()
 MEASURE = pa.float32()
 WORD = pa.dictionary(pa.int32(), pa.string())
 VECTOR = "vector"
-"""A column of fixed_size_list<float32>; its length is the model's and so is not part of the declaration."""
+"""Type of a column of fixed_size_list<float32>. Its length depends on the model, so it is not declared here."""
 
 
 class Table(NamedTuple):
     """The declaration of one table.
 
     Attributes:
-        name: File-level name, also written into the metadata.
-        version: Raised when a column changes its meaning.
-        key: Columns that identify a row; the file is sorted by them and they are unique.
+        name: Name of the table, used in file names and written into the metadata.
+        version: Version of the table, raised when the meaning of a column changes.
+        stage: The stage that writes the table.
+        key: Columns that identify a row. The file is sorted by them, and no two rows have the same key.
         columns: Column name to Arrow type, or `VECTOR`.
-        optional: Columns that may hold nulls (for example the step size after the last step).
-        stage: The stage that writes it.
+        optional: Columns that may hold nulls (for example the step size at the last step).
     """
 
     name: str
@@ -213,8 +213,8 @@ SHARPNESS = Table(
         "plateau": pa.bool_(),
     },
 )
-"""One row per curve of `interpolate` (condition none) and `freeze`; `plateaus.curves.sharpness` defines the
-measures. w_path is w of the path itself, recorded where it is put in; detour is the largest over the steps."""
+"""One row per curve of `interpolate` (condition none) and `freeze`. `plateaus.curves.sharpness` defines the measures.
+`w_path` is w of the path itself, recorded at the interpolation layer; `detour` is the largest detour over the steps."""
 CLAIMS = Table(
     "claims",
     1,
@@ -238,7 +238,7 @@ CLAIMS = Table(
     },
     optional=frozenset({"estimate", "ci_low", "ci_high", "effect_size", "p", "p_adjusted"}),
 )
-"""One row per measure of a claim on a model. The primary one has the verdict; the others have none, and no p."""
+"""One row per measure of a claim on a model. Only the primary measure has a verdict and p values."""
 CLAIM_VALUES = Table(
     "claim_values",
     1,
@@ -247,7 +247,7 @@ CLAIM_VALUES = Table(
     {"model": WORD, "claim": WORD, "pair": WORD, "value": MEASURE, "x": MEASURE, "pooled": pa.bool_()},
     optional=frozenset({"x"}),
 )
-"""The primary measure per pair; x is what it is held against, for a claim about a relation over pairs."""
+"""The primary measure of each pair. `x` is the quantity that it is related to, for claims about a relation."""
 FIGURES = Table(
     "figures",
     2,

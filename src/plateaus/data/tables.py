@@ -1,8 +1,8 @@
-"""The tables between stages, declared in `plateaus.data.schemas`: checked at write and read, in atomic Parquet files.
+"""Reading and writing of the tables between stages, which are declared in `plateaus.data.schemas`.
 
-A table is tidy and long: one row per point of its key, sorted by key. Measures are float32, vectors are
-fixed_size_list<float32>, repeated strings are dictionary-encoded. The file's metadata name the table, its
-version and what it was made from (hashes only: no times and no machine names), so equal results are equal bytes.
+Tables are Parquet files, written atomically and checked when they are written and read. They are in long format, with
+one row per value of the key, sorted by key. The file's metadata give the table, its version and hashes of its inputs,
+but no times and no machine names, so equal results give equal bytes.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ __all__ = [
 
 
 def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
-    """An Arrow table in the declared types, sorted by key and checked.
+    """Build an Arrow table in the declared types, sorted by key and checked.
 
     Args:
         table: The declaration.
-        columns: Column name to a sequence or NumPy array of n values; vectors as arrays of shape (n, d).
+        columns: Column name to a sequence or NumPy array of n values; vectors are arrays of shape (n, d).
 
     Raises:
-        ValueError: a column is missing or unknown, or a check fails (see `check`).
+        ValueError: a column is missing or unknown, or `check` fails.
     """
     unknown, missing = set(columns) - set(table.columns), set(table.columns) - set(columns)
     if unknown or missing:
@@ -96,7 +96,7 @@ def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def _sorted(data: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Sorted by key; words by their order as text, for which Arrow has no sort of dictionary columns."""
+    """Sort by key. Arrow cannot sort dictionary columns by their text, so their words are ranked first."""
     ranks = {}
     for name in key:
         column = data[name]
@@ -119,20 +119,20 @@ def _array(table: Table, name: str, values: Any) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
     if kind == MEASURE:
         floats = np.asarray(values, dtype=np.float32)
-        # A NaN in an optional column means "there is none" (the step size after the last step).
+        # NaN in an optional column stands for a missing value (the step size at the last step).
         return pa.array(floats, from_pandas=name in table.optional)
     if kind == WORD:
         words = pa.array(list(values), pa.string())
-        known = pc.unique(words.drop_null()).sort()  # in order of text, so that equal tables are equal bytes
+        known = pc.unique(words.drop_null()).sort()  # sorted, so that equal tables give equal bytes
         return pa.DictionaryArray.from_arrays(pc.index_in(words, known), known).cast(WORD)
     return pa.array(values, kind)
 
 
 def check(table: Table, data: pa.Table) -> None:
-    """Check types, unique key and finite values.
+    """Check the columns, their types, nulls, that floats are finite, and that the key is unique.
 
     Raises:
-        ValueError: naming the table, the column and the first offending row.
+        ValueError: names the table and the column or key that fails.
     """
     if data.column_names != list(table.columns):
         raise ValueError(f"table {table.name}: columns {data.column_names} instead of {list(table.columns)}")
@@ -154,10 +154,16 @@ def check(table: Table, data: pa.Table) -> None:
 
 
 def check_grid(table: Table, data: pa.Table, expected: int, what: str) -> None:
-    """Check that a table has exactly the rows its stage promised.
+    """Check that a table has the number of rows that its stage expects.
+
+    Args:
+        table: The declaration.
+        data: The table.
+        expected: Number of rows.
+        what: How the number comes about, for the message.
 
     Raises:
-        ValueError: when the number of rows differs from `expected`.
+        ValueError: the number of rows differs from `expected`.
     """
     if data.num_rows != expected:
         raise ValueError(f"table {table.name}: {data.num_rows} rows instead of {expected} ({what})")
@@ -167,10 +173,13 @@ def write(path: Path, table: Table, columns: Mapping[str, Any], metadata: Mappin
     """Build, check and write a table atomically (temporary name, then rename).
 
     Args:
-        path: Where the file is to be; its folder is made.
+        path: Path of the file; its folder is created.
         table: The declaration.
         columns: See `build`.
-        metadata: What it was made from; table name and version are added.
+        metadata: Hashes of the inputs; the name and version of the table are added.
+
+    Raises:
+        ValueError: see `build`.
     """
     write_table(path, table, build(table, columns), metadata)
 
@@ -184,7 +193,10 @@ def write_table(path: Path, table: Table, data: pa.Table, metadata: Mapping[str,
 
 
 class atomic_path:
-    """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
+    """Context manager that gives a temporary path beside `path`.
+
+    The temporary file is renamed to `path` when the block succeeds and deleted when it raises.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -204,16 +216,19 @@ class atomic_path:
 def read(
     table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
 ) -> pa.Table:
-    """Read the shards of a table, checked against its declaration, sorted by key.
+    """Read the shards of a table as one table, sorted by key.
+
+    A table that is read whole is also checked against its declaration.
 
     Args:
         table: The declaration.
         paths: One file per shard.
-        columns: Read these alone (all when None).
-        pairs: Keep the rows of these pairs alone (all when None).
+        columns: The columns to read; None reads all of them.
+        pairs: Ids of the pairs whose rows are kept; None keeps all rows.
 
     Raises:
-        InputError: a file is missing, unreadable, or is another table or version.
+        InputError: a file is missing or unreadable, or holds another table or version; or no file is given.
+        ValueError: a file that is read whole fails `check`.
     """
     parts = []
     kept = None if pairs is None else pc.field("pair").isin(list(pairs))
@@ -249,20 +264,20 @@ def read(
 def read_frame(
     table: Table, paths: Iterable[Path], columns: Sequence[str] | None = None, pairs: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Like `read`, as a pandas frame (dictionary columns become categoricals)."""
+    """Read a table as `read` does, into a pandas data frame (dictionary columns become categoricals)."""
     frame: pd.DataFrame = read(table, paths, columns, pairs).to_pandas()
     return frame
 
 
 def vectors(data: pa.Table, name: str) -> Any:
-    """A vector column as a NumPy array of shape (rows, d)."""
+    """Return a vector column as a NumPy array of shape (rows, d)."""
     column = data[name].combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
 def metadata_of(path: Path) -> dict[str, str]:
-    """The `plateaus.*` metadata of a file, without the prefix."""
+    """Return the `plateaus.*` metadata of a Parquet file, without the prefix."""
     raw = pq.read_schema(path).metadata or {}
     return {
         key.decode().removeprefix("plateaus."): value.decode()

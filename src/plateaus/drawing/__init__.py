@@ -1,1 +1,1 @@
-"""The drawing kit that the figures share: panels, style, wording, and the quantities several figures show."""
+"""The drawing kit that the figures share: panels, style, wording, and the quantities that several figures show."""

@@ -1,4 +1,4 @@
-"""Sharpness across models: the width of the boundary at the logits against something that models differ in."""
+"""Sharpness across models: the boundary width at the logits against a quantity in which the models differ."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ READS = (tables.ENDPOINTS, tables.SHARPNESS)
 
 
 class Point(NamedTuple):
-    """One model.
+    """The widths of one model and its place on the x axis.
 
     Attributes:
-        x: What the models differ in.
-        model: Its id.
-        widths: Pair to w at the logits, interpolating at the trace layer.
+        x: Value of the quantity in which the models differ, such as the training step.
+        model: Id of the model.
+        widths: Pair id to the boundary width w at the logits (units of alpha), interpolating at the trace layer.
     """
 
     x: float
@@ -33,12 +33,12 @@ class Point(NamedTuple):
 
 
 def points(results: Results, settings: Settings, places: Mapping[str, float]) -> list[Point]:
-    """The models with their widths, in the order of x; models whose trace layer was not swept are left out.
+    """Return the models with their widths in order of x, without models that lack curves from the trace layer.
 
     Args:
-        results: The run.
-        settings: The figures' settings.
-        places: Model to x.
+        results: The results of the run.
+        settings: The settings of the figures.
+        places: Model id to x.
     """
     found = []
     for model, x in sorted(places.items(), key=lambda item: item[1]):
@@ -51,18 +51,18 @@ def points(results: Results, settings: Settings, places: Mapping[str, float]) ->
 
 
 def others(found: Sequence[Point], settings: Settings) -> list[str]:
-    """The pairs that are not shown by name."""
+    """List the ids of the pairs that have no line of their own."""
     return sorted({pair for point in found for pair in point.widths} - set(settings.pairs))
 
 
 def draw(ax: Axes, found: Sequence[Point], results: Results, settings: Settings) -> None:
-    """A line per shown pair, and of all other pairs the median and the middle half."""
+    """Draw one line per shown pair, and the median and quartiles of all other pairs."""
     x = [point.x for point in found]
     rest = others(found, settings)
     if rest:
         quartiles = np.array([np.percentile([point.widths[pair] for pair in rest], [25, 50, 75]) for point in found])
         ax.fill_between(x, quartiles[:, 0], quartiles[:, 2], color=style.PALE, linewidth=0, zorder=1)
-        label = f"{wording.plural(len(rest), 'other pair')}: median and middle half"
+        label = f"{wording.plural(len(rest), 'other pair')}: median and quartiles"
         ax.plot(x, quartiles[:, 1], color=style.GREY, linewidth=1.4, zorder=2, label=label)
     for number, pair in enumerate(settings.pairs):
         ax.plot(
@@ -83,22 +83,23 @@ def draw(ax: Axes, found: Sequence[Point], results: Results, settings: Settings)
 
 
 def frame() -> tuple[Figure, Axes]:
-    """One panel."""
+    """Make a figure with a single panel."""
     figure = Figure(figsize=(style.WIDTH, 3.6), layout="constrained")
     return figure, figure.subplots()
 
 
 def reading(settings: Settings) -> str:
-    """What the lines mean, for a caption."""
+    """Say in whole sentences what the lines mean, for a caption."""
     return (
-        f"A smaller w is a sharper boundary; dotted: a straight line's {wording.number(STRAIGHT_WIDTH)}, dashed: "
-        f"{wording.number(settings.rule.w_at_most)}, the widest that the rule calls a plateau. Interpolated at layer "
-        f"{settings.trace_layer}, read at the logits."
+        f"Each coloured line is one pair, with its path patched in at layer {settings.trace_layer} and w measured at "
+        f"the logits. A smaller w is a sharper boundary. The dotted line is w = {wording.number(STRAIGHT_WIDTH)}, the "
+        f"width of the straight line d = alpha, and the dashed line is w = "
+        f"{wording.number(settings.rule.w_at_most)}, the largest that the plateau rule allows."
     )
 
 
 def ends(found: Sequence[Point], results: Results, settings: Settings) -> list[tuple[str, str]]:
-    """Per shown pair, its width in the first and in the last model."""
+    """Return the name of each shown pair with a phrase that gives its width in the first and in the last model."""
     first, last = found[0], found[-1]
     return [
         (

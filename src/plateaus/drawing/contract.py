@@ -1,4 +1,4 @@
-"""What every figure is given and gives back."""
+"""The interface of the figures: what every figure module receives and returns."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class About(NamedTuple):
-    """What a figure must know of a model beside its results.
+    """What a figure must know about a model besides its results.
 
     Attributes:
-        layernorm: Whether its LayerNorm works, or was removed by fine-tuning.
-        controls: Models that it is to be shown beside: its fair control first.
-        series: Id of the training run that it is a checkpoint of; empty where it is none.
-        training_step: Step of that run.
-        trained: Whether its weights were trained and not drawn at random.
-        parameters: Number of its weights; 0 where that is not known.
+        layernorm: True if the model keeps its LayerNorm, False if it was removed by fine-tuning.
+        controls: Ids of the models to compare it with, the fair control first.
+        series: Id of the training run of which the model is a checkpoint; empty if it is not a checkpoint.
+        training_step: Step of the checkpoint in that training run.
+        trained: True if the weights were trained, False if they were drawn at random.
+        parameters: Number of weights; 0 if it is not known.
     """
 
     layernorm: bool = True
@@ -34,16 +34,16 @@ class About(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The section `figures` of the config, the interpolation layer of the single-layer figures, and the plateau rule.
+    """The section `figures` of the config, the trace layer, the plateau rule, and what is known about the models.
 
     Attributes:
-        pairs: Ids of the pairs shown, from left to right: plateau first, control second.
-        depths: Numbers of layers between interpolation and recording, for f05_fixed_depth.
+        pairs: Ids of the pairs to show, from left to right: the plateau first, the control second.
+        depths: Numbers of layers from the interpolation layer to the recording layer, for f05_fixed_depth.
         dpi: Resolution of the PNG files.
         colormap: Matplotlib's name of the colour map for layers.
-        trace_layer: The interpolation layer of the figures that show a single one.
-        rule: When a curve is called a plateau.
-        models: Model id to what is to be known of it.
+        trace_layer: The interpolation layer of the figures that show only one.
+        rule: The rule that decides whether a curve is called a plateau.
+        models: Model id to what the figures must know about the model.
     """
 
     pairs: tuple[str, ...]
@@ -55,19 +55,19 @@ class Settings(NamedTuple):
     models: Mapping[str, About] = {}
 
     def about(self, model: str) -> About:
-        """What is known of a model."""
+        """Return what is known about a model, or the defaults if nothing is."""
         return self.models.get(model, About())
 
 
 class Drawing(NamedTuple):
-    """A figure with what is said about it.
+    """A figure with its caption and alt text.
 
     Attributes:
-        figure: The drawing.
-        caption: Markdown: what is shown, of which model and pairs; every number is computed.
-        alt: Plain text for readers who do not see the figure: what there is to be seen.
-        tables: What it was drawn from.
-        whole: Whether from all pairs of all models, and not just from those that it is shown for.
+        figure: The Matplotlib figure.
+        caption: What the figure shows, for which model and pairs, in Markdown; every number in it is computed.
+        alt: Plain text for readers who cannot see the figure: what there is to see in it.
+        tables: The tables that it was drawn from.
+        whole: True if it was drawn from all pairs of all models, False if only from one model and the pairs shown.
     """
 
     figure: Figure
@@ -78,18 +78,24 @@ class Drawing(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Why a model or a config cannot have a figure; a sentence without its full stop."""
+    """The reason why a figure cannot be drawn for a model or a config: a sentence without its full stop."""
 
     reason: str
 
 
 class FigureModule(Protocol):
-    """A module of this package that draws one figure."""
+    """A module of `plateaus.figures` that draws one figure.
+
+    Attributes:
+        TITLE: Title of the figure.
+        READS: The tables that it is drawn from.
+        PER_MODEL: True if there is one figure per model, False if one figure stands for all models.
+    """
 
     TITLE: str
     READS: tuple[Table, ...]
     PER_MODEL: bool
 
     def draw(self, results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-        """Draw it, or say why it cannot be drawn."""
+        """Draw the figure of a model, or return the reason why it cannot be drawn."""
         ...

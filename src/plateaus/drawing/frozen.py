@@ -1,4 +1,4 @@
-"""Curves of the freezing ablations, and figures that lay them over each other."""
+"""Curves of the freezing ablations, and the parts of figures that draw them over each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READS = (tables.ENDPOINTS, tables.INTERPOLATE, tables.FREEZE)
 
 
 class Look(NamedTuple):
-    """How a condition is drawn and called."""
+    """How a freezing condition is named and drawn: its legend label, colour and line style."""
 
     label: str
     colour: str
@@ -25,28 +25,28 @@ class Look(NamedTuple):
 RED, BLUE = "#c62828", "#1f5fbf"
 LOOKS = {
     "none": Look("nothing frozen", style.INK, "-"),
-    "attn_mean": Look("attention frozen, mean", RED, "-"),
-    "attn_secant": Look("attention frozen, secant", RED, (0, (4, 1.5))),
-    "mlp_mean": Look("MLPs frozen, mean", BLUE, "-"),
-    "mlp_secant": Look("MLPs frozen, secant", BLUE, (0, (4, 1.5))),
-    "norm_mean": Look("norm scales frozen, mean", "#00796b", "-"),
+    "attn_mean": Look("attention frozen at its mean", RED, "-"),
+    "attn_secant": Look("attention frozen on its secant", RED, (0, (4, 1.5))),
+    "mlp_mean": Look("MLPs frozen at their mean", BLUE, "-"),
+    "mlp_secant": Look("MLPs frozen on their secant", BLUE, (0, (4, 1.5))),
+    "norm_mean": Look("norm scales frozen at their mean", "#00796b", "-"),
     "attn_mlp_mean": Look("attention and MLPs frozen", style.GREY, (0, (1, 1.5))),
 }
-"""Attention red and MLPs blue, as in the post; what is ours is dashed."""
+"""Attention is red and the MLPs are blue, as in the post; the secant conditions, which are ours, are dashed."""
 
 
 def conditions(results: Results, model: str) -> set[str]:
-    """The conditions that were run."""
+    """Return the freezing conditions that were run."""
     return set(results.table(model, tables.FREEZE)["condition"])
 
 
 def layers(results: Results, model: str) -> set[int]:
-    """The interpolation layers of the frozen runs."""
+    """Return the interpolation layers of the frozen runs."""
     return {int(layer) for layer in results.table(model, tables.FREEZE)["interp_layer"].unique()}
 
 
 def curve(results: Results, model: str, pair: str, condition: str, layer: int) -> Any:
-    """The rows of one curve of the logits."""
+    """Return the rows of one curve of the logits: one pair, one condition and one interpolation layer."""
     frame = results.table(model, tables.FREEZE)
     mask = (frame["pair"] == pair) & (frame["condition"] == condition)
     return frame[mask & (frame["interp_layer"] == layer) & (frame["site"] == "logits")]
@@ -55,7 +55,7 @@ def curve(results: Results, model: str, pair: str, condition: str, layer: int) -
 def lay_over(
     ax: Axes, results: Results, model: str, pair: str, names: list[str], layer: int
 ) -> dict[str, Sharpness[float]]:
-    """Draw some conditions' curves of the logits into one panel and measure them."""
+    """Draw the logits' curves of some conditions into one panel, and return the sharpness of each by condition."""
     panels.straight(ax)
     found = {}
     for number, name in enumerate(names):
@@ -75,6 +75,6 @@ def lay_over(
 
 
 def legend(figure: Any, axes: list[Axes]) -> None:
-    """One legend for all panels, below them."""
+    """Add one legend for all panels, below them."""
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.4)

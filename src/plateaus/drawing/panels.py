@@ -1,4 +1,4 @@
-"""What the figures with one panel per prompt pair share: the grid, the frame of a panel, lines by layer."""
+"""Shared parts of the figures with one panel per prompt pair: the grid, the frame of a panel, one line per layer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from plateaus.drawing import style, wording
 from plateaus.errors import InputError
 
 READS = (tables.ENDPOINTS, tables.INTERPOLATE)
-"""What figures of curves are drawn from."""
+"""The tables from which figures of curves are drawn."""
 
 DISTANCE_TICKS = (0.0, 0.5, 1.0)
 
 
 class Words(NamedTuple):
-    """A pair as it is written on a figure."""
+    """A pair as it is written on a figure: its id, its shared context and its two words."""
 
     id: str
     context: str
@@ -44,10 +44,10 @@ class Words(NamedTuple):
 
 
 def words(results: Results, pair: str) -> Words:
-    """The words of a pair.
+    """Return the words of a pair.
 
     Raises:
-        InputError: there is no such pair.
+        InputError: if the run has no such pair.
     """
     if pair not in results.pairs.index:
         raise InputError(
@@ -59,13 +59,13 @@ def words(results: Results, pair: str) -> Words:
 
 
 def n_layers(results: Results, model: str) -> int:
-    """The model's number of layers: the logits are recorded one past the last."""
+    """Return the number of layers of a model, which is the recording layer under which the logits are stored."""
     frame = results.table(model, tables.INTERPOLATE)
     return int(frame.loc[frame["site"] == "logits", "record_layer"].max())
 
 
 def interp_layers(results: Results, model: str, pairs: Sequence[str] = ()) -> list[int]:
-    """The layers that were interpolated at: with all of some pairs, or with any pair."""
+    """Return the layers at which all of the given pairs were interpolated, or any pair if none is given."""
     frame = results.table(model, tables.INTERPOLATE)
     found = {int(layer) for layer in frame["interp_layer"].unique()}
     for pair in pairs:
@@ -74,27 +74,27 @@ def interp_layers(results: Results, model: str, pairs: Sequence[str] = ()) -> li
 
 
 def values(rows: pd.DataFrame, column: str) -> Any:
-    """A column of a curve as float64."""
+    """Return a column of the rows as float64."""
     return rows[column].to_numpy(dtype=np.float64)
 
 
 def split(rows: pd.DataFrame, column: str) -> dict[int, pd.DataFrame]:
-    """Rows by the value of an integer column, such as a layer."""
+    """Split the rows by the value of an integer column, such as a layer."""
     return {int(value): rows[rows[column] == value] for value in sorted(rows[column].unique())}
 
 
 def measured(rows: pd.DataFrame) -> Sharpness[float]:
-    """Sharpness of the relative distance of one curve."""
+    """Measure the sharpness of one curve of relative distance."""
     return measure_one(rows["alpha"], rows["distance"])
 
 
 def grid(count: int, panel_height: float, *, extra: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """One panel per pair: one, two side by side, or two rows of two, with shared limits.
+    """Make one panel per pair, at most two beside each other, with shared axis limits.
 
     Args:
         count: Number of panels.
-        panel_height: Inches per row, with its labels.
-        extra: Inches for what the figure has besides, such as a colour bar.
+        panel_height: Height of a row with its labels, in inches.
+        extra: Height of the rest of the figure, such as a colour bar, in inches.
     """
     columns = min(count, 2)
     rows = -(-count // columns)
@@ -109,14 +109,14 @@ def grid(count: int, panel_height: float, *, extra: float = 0.0) -> tuple[Figure
 
 
 def apart(figure: Figure) -> None:
-    """Keep the words below neighbouring panels apart."""
+    """Leave space between the panels, so that the words below neighbouring panels do not touch."""
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(wspace=0.06, hspace=0.04)
 
 
 def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True) -> None:
-    """The frame of a panel over alpha: dashed lines at 0 and 1, the two words under them, the pair above."""
+    """Frame a panel over alpha: dashed lines at 0 and 1, the words of A and B below them, and the pair as its title."""
     for alpha in (0, 1):
         ax.axvline(alpha, color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0.5)
     ax.set_xlim(-0.04, 1.04)
@@ -143,7 +143,7 @@ def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True
 
 
 def heading(pair: Words) -> str:
-    """The shared beginning and the two words."""
+    """Return the title of a panel: the shared context and the two words."""
     names = f"[{style.drawable(wording.shortened(pair.a, 12))} → {style.drawable(wording.shortened(pair.b, 12))}]"
     if not pair.context:
         return names
@@ -151,7 +151,7 @@ def heading(pair: Words) -> str:
 
 
 def distance_axis(axes: Sequence[Axes]) -> None:
-    """The y axis of relative distance, the same in all panels and named on the left ones."""
+    """Set up the y axis of relative distance: the same in all panels, and labelled on the leftmost ones."""
     for ax in axes:
         ax.set_ylim(-0.03, 1.03)
         ax.set_yticks(DISTANCE_TICKS, ["0", "0.5", "1"])
@@ -160,7 +160,7 @@ def distance_axis(axes: Sequence[Axes]) -> None:
 
 
 def straight(ax: Axes) -> None:
-    """The reference: outputs that move in proportion to alpha."""
+    """Draw the reference line d = alpha: outputs that move in proportion to alpha."""
     ax.plot(
         [0, 1],
         [0, 1],
@@ -175,12 +175,12 @@ def straight(ax: Axes) -> None:
 def layer_lines(
     ax: Axes, curves: Iterable[tuple[int, Any, Any]], colours: ScalarMappable, *, width: float = 1.3
 ) -> None:
-    """One line per layer, later layers in front.
+    """Draw one line per layer, with later layers in front.
 
     Args:
         ax: The panel.
-        curves: Layer, x and y.
-        colours: See `style.layer_colours`.
+        curves: The layer, x and y of each line; x and y have shape (points,).
+        colours: The colours of the layers, from `style.layer_colours`.
         width: Line width in points.
     """
     for layer, x, y in curves:
@@ -195,7 +195,7 @@ def layer_lines(
 
 
 def layer_bar(figure: Figure, axes: Sequence[Axes], colours: ScalarMappable, layers: Sequence[int], label: str) -> None:
-    """A colour bar below the panels in place of a legend, with the first and last layer on it."""
+    """Add a colour bar below the panels in place of a legend, with ticks at the first and the last layer."""
     if len(layers) < 2:
         return
     bar = figure.colorbar(colours, ax=list(axes), location="bottom", aspect=45, pad=0.06, fraction=0.05)
@@ -211,7 +211,7 @@ FOUR = ("top left", "top right", "bottom left", "bottom right")
 
 
 def shown_pairs(pairs: Sequence[Words], places: Sequence[str] | None = None) -> str:
-    """The pairs and where they stand, in Markdown: `“The house was …” [big → in] (left) and ...`."""
+    """Name the pairs and their panels, in Markdown: `“The house was …” [big → in] (left) and ...`."""
     where = places if places is not None else POSITIONS.get(len(pairs), FOUR)
     names = []
     for pair, place in zip(pairs, where, strict=True):
@@ -221,7 +221,7 @@ def shown_pairs(pairs: Sequence[Words], places: Sequence[str] | None = None) -> 
 
 
 def subject(results: Results, model: str, pairs: Sequence[Words], places: Sequence[str] | None = None) -> str:
-    """The sentence that ends a caption: model, pairs and number of steps."""
+    """Return the sentence that ends a caption: the model, the pairs and the number of steps."""
     frame = results.table(model, tables.INTERPOLATE)
     steps = wording.plural(int(frame["step"].max()) + 1, "interpolation step")
-    return f"Model `{model}`, {shown_pairs(pairs, places)}, {steps} per curve."
+    return f"Model `{model}` is shown for {shown_pairs(pairs, places)}, with {steps} per curve."

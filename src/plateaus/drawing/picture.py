@@ -1,9 +1,9 @@
-"""The post's picture of the mechanism as numbers: points on a line, pushed apart or together layer by layer.
+"""The post's picture of the mechanism as numbers: points on a line that each layer moves apart or together.
 
-Interpolation steps start evenly spaced. Each layer stretches the step at alpha by its directional gain there; where
-the gain is low, points crowd together, where it is high, they are torn apart. Laying the stretched steps end to end
-gives a curve of relative distance, which can be held against the measured one. What the picture leaves out: that the
-path may bend, so that a step's length does not add to the distance.
+The points begin as the interpolation steps, about evenly spaced. Each layer multiplies the length of the step at alpha
+by the layer's directional gain there: points crowd together where the gain is low and move apart where it is high.
+Laying the stretched steps end to end gives a curve of relative distance, which can be compared with the measured one.
+The picture leaves out that the path may bend, in which case the length of a step does not all add to the distance.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ TOY_CENTRE = 0.5
 TOY_WIDTH = 0.12
 TOY_LOW = 0.8
 TOY_BUMP = 0.5
-"""The toy: every layer has the same shallow bump of gain, TOY_LOW + TOY_BUMP exp(-(x - TOY_CENTRE)^2 / 2 TOY_WIDTH^2),
-at the place in activation space where its boundary lies."""
+"""The same shallow bump of gain in every layer of the toy, TOY_LOW + TOY_BUMP exp(-(x - TOY_CENTRE)^2 / 2 TOY_WIDTH^2),
+where x is the position of a point in the activation space of the layer."""
 
 
 class Frames(NamedTuple):
-    """The picture, one frame per layer, the first before any layer.
+    """The picture as one frame per layer; the first frame is the path before any of these layers.
 
     Attributes:
         layers: Names of the frames.
-        alpha: (steps,), where each point began.
-        gain: (frames, steps), the gain that led to this frame; ones in the first.
-        position: (frames, steps), the points on a line from 0 to 1: the predicted relative distance.
-        measured: (frames, steps), the measured relative distance; None for the toy.
+        alpha: Interpolation parameter of each point, shape (steps,).
+        gain: The gain that led to each frame, shape (frames, steps); ones in the first frame.
+        position: Positions of the points on a line from 0 to 1, which are the predicted relative distance, shape
+            (frames, steps).
+        measured: The measured relative distance, shape (frames, steps); None for the toy.
     """
 
     layers: list[str]
@@ -44,13 +45,24 @@ class Frames(NamedTuple):
 
 
 def laid_out(steps: Any) -> Any:
-    """Positions from 0 to 1 of points whose distances from one to the next are given (their ratios matter alone)."""
+    """Lay steps end to end and return the positions of their ends, scaled to run from 0 to 1.
+
+    Args:
+        steps: Lengths of the steps in any unit, shape (steps - 1,).
+
+    Returns:
+        The positions, shape (steps,).
+    """
     position = np.concatenate([[0.0], np.cumsum(steps)])
     return position / position[-1]
 
 
 def toy(points: int = 41) -> Frames:
-    """Equal shallow bumps in every layer, at the same place of activation space: they accumulate by themselves."""
+    """Make the frames of the toy, in which the same shallow bump in every layer adds up to a plateau.
+
+    Args:
+        points: Number of points.
+    """
     alpha = np.linspace(0, 1, points)
     positions, gains = [alpha], [np.ones(points)]
     for _ in range(TOY_LAYERS):
@@ -63,10 +75,10 @@ def toy(points: int = 41) -> Frames:
 
 
 def of_model(results: Results, model: str, pair: str, start: int) -> Frames:
-    """The same from the model's measured gains of whole blocks, beside its measured relative distance.
+    """Make the frames of a model from the measured gains of its whole blocks, with its measured relative distance.
 
     Args:
-        results: Where to read.
+        results: The results of the run.
         model: Id of the model.
         pair: Id of the pair.
         start: The interpolation layer.
@@ -80,7 +92,7 @@ def of_model(results: Results, model: str, pair: str, start: int) -> Frames:
     measured = [panels.values(path, "distance")]
     for layer in sorted(gains):
         gain = np.maximum(gains[layer].values, 1e-12)
-        steps = steps * np.sqrt(gain[1:] * gain[:-1])  # the geometric mean of a step's two ends
+        steps = steps * np.sqrt(gain[1:] * gain[:-1])  # geometric mean of the gains at a step's ends
         used.append(gain)
         positions.append(laid_out(steps))
         measured.append(panels.values(rows[rows["record_layer"] == layer], "distance"))
@@ -89,7 +101,7 @@ def of_model(results: Results, model: str, pair: str, start: int) -> Frames:
 
 
 def errors(frames: Frames) -> tuple[float, float]:
-    """Root mean square error of the last frame's predicted curve, and of a straight line, against the measured one."""
+    """Return the root mean square errors of the last frame's predicted curve and of d = alpha, for a measured curve."""
     assert frames.measured is not None
     measured = frames.measured[-1]
 

@@ -1,4 +1,4 @@
-"""Figures with two rows of panels over the same pairs, such as two quantities by layer."""
+"""The grid of figures with several rows of panels for the same pairs, such as two quantities by layer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from plateaus.drawing import panels, style
 def grid(
     columns: int, rows: int = 2, *, row_height: float = 2.3, extra: float = 0.9
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Rows of panels, one column per pair, each row with its own limits shared over the pairs.
+    """Make rows of panels with one column per pair; the panels of a row share their y limits.
 
     Args:
         columns: Number of pairs.
         rows: Number of quantities.
-        row_height: Inches per row.
-        extra: Inches for headings and a colour bar.
+        row_height: Height of a row, in inches.
+        extra: Height of the headings and the colour bar together, in inches.
     """
     figure = Figure(figsize=(style.WIDTH, rows * row_height + extra), layout="constrained")
     panels.apart(figure)
@@ -30,12 +30,12 @@ def grid(
 
 
 def frames(axes: Sequence[Sequence[Axes]], pairs: Sequence[panels.Words]) -> None:
-    """The frames of all panels: the pair above the first row, its words under the last."""
+    """Frame all panels, with each pair as the title of its column and its two words below the last row."""
     for number, row in enumerate(axes):
         for ax, pair in zip(row, pairs, strict=True):
             panels.frame(ax, pair, title=number == 0, words_below=number == len(axes) - 1)
 
 
 def places(count: int) -> list[str]:
-    """Where each pair's panels stand, for captions."""
+    """Return the words that say in captions where the panels of each pair are."""
     return {1: [""], 2: ["left", "right"]}.get(count, [f"column {number + 1}" for number in range(count)])

@@ -1,7 +1,7 @@
-"""How figures look and how they are written: one style, and the same bytes for the same drawing.
+"""How figures look and how they are saved: one style, and the same bytes for the same drawing.
 
-Sizes are chosen for the narrowest reader: a figure is drawn 5.8 inches wide with letters of 10 points, so that on a
-phone, where it is shown 360 pixels wide, its letters are still 8 to 9 pixels high.
+Sizes are chosen for the narrowest screen: a figure is drawn 5.8 inches wide with text of 10 points, so that on a phone,
+which shows it 360 pixels wide, the text is still 8 to 9 pixels high.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from matplotlib.figure import Figure
 from plateaus.data.tables import atomic_path
 
 WIDTH = 5.8
-"""Inches."""
+"""Width of a figure, in inches."""
 
 INK = "#222222"
 GREY = "#767676"
 PALE = "#d9d9d9"
 COLOUR_A = "#0b5394"
 COLOUR_B = "#b45309"
-"""A and B differ in lightness in print and keep apart for every common kind of colour vision."""
+"""The colours of A and B differ in lightness in print, and can be told apart with all common kinds of colour vision."""
 
 CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#444444")
-"""Okabe and Ito's colours, with yellow darkened so that it is readable on white."""
+"""The colours of Okabe and Ito, with yellow darkened so that it is readable on white."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
-"""Line styles, taken in turn once the colours are used up."""
+"""Line styles, used in turn so that lines do not differ by colour alone."""
 
 PARAMETERS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # carried by matplotlib itself
+    "font.family": "DejaVu Sans",  # ships with matplotlib
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.labelsize": 10,
@@ -55,7 +55,7 @@ PARAMETERS: dict[str, Any] = {
     "lines.linewidth": 1.4,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
-    "text.parse_math": False,  # words of a prompt may hold dollar signs
+    "text.parse_math": False,  # the words of a prompt may contain dollar signs
     "svg.fonttype": "path",
     "savefig.facecolor": "white",
 }
@@ -63,7 +63,7 @@ PARAMETERS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def applied() -> Iterator[None]:
-    """Matplotlib's defaults with this style, for as long as the block lasts."""
+    """Apply Matplotlib's defaults with this style inside a `with` block."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(cast(Any, PARAMETERS))  # the stubs list every key
@@ -71,13 +71,13 @@ def applied() -> Iterator[None]:
 
 
 def write(figure: Figure, path: Path, *, salt: str, dpi: int) -> None:
-    """Write a figure atomically as SVG or PNG, by its suffix, without a time, a version or a random id.
+    """Write a figure atomically as SVG or PNG, without a time, a version or a random id in the file.
 
     Args:
         figure: The figure.
-        path: Where to.
-        salt: What the ids inside an SVG are hashed with, so that two figures in one page do not share ids.
-        dpi: Resolution of a PNG.
+        path: The file to write; its suffix gives the format.
+        salt: Salt for the hashed ids inside an SVG, so that two figures in one page do not share ids.
+        dpi: Resolution of a PNG file.
     """
     kind = path.suffix[1:]
     metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
@@ -87,7 +87,7 @@ def write(figure: Figure, path: Path, *, salt: str, dpi: int) -> None:
 
 
 def layer_colours(colormap: str, layers: list[int]) -> ScalarMappable:
-    """Colours of layers, without the lightest tenth of the map, which is hard to see on white."""
+    """Map layers to colours, without the last tenth of the colour map, which is hard to see on white."""
     whole = matplotlib.colormaps[colormap]
     part = ListedColormap(whole([0.9 * step / 255 for step in range(256)]), name=f"{colormap}-dark")
     low, high = min(layers), max(layers)
@@ -103,11 +103,13 @@ def _characters() -> frozenset[int]:
 
 
 def drawable(text: str, *, space: str = " ") -> str:
-    """Text that the figures' font can draw: line ends as ⏎, other characters that it lacks by their code point.
+    """Return text that the font of the figures can draw.
+
+    Line ends and tabs become symbols such as ⏎, and other characters that the font lacks become their code point.
 
     Args:
         text: Any text.
-        space: What a space at either end is drawn as.
+        space: Replacement for each space at the beginning or the end of the text.
     """
     inner = text.strip(" ")
     ends = len(text) - len(text.lstrip(" ")), (len(text) - len(text.rstrip(" "))) if inner else 0

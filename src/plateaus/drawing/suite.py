@@ -1,4 +1,4 @@
-"""The prompt suite as the figures see it: which pairs are of which kind, and how sharp each is at the logits."""
+"""The prompt suite for the figures: the kind of every pair, and how sharp its boundary is at the logits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Kind(NamedTuple):
     """A kind of pairs.
 
     Attributes:
-        label: As it is written on a figure.
-        tags: What its pairs are tagged, beside `suite`.
+        label: Its name on a figure.
+        tags: The tags that its pairs have besides `suite`.
     """
 
     label: str
@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
     @property
     def pooled(self) -> bool:
-        """Whether its pairs are counted: those in natural contexts are, the controls are not."""
+        """Whether its pairs are counted: pairs in natural contexts are, controls are not."""
         return NATURAL in self.tags
 
 
@@ -45,12 +45,16 @@ POST = Kind("the post’s pairs", frozenset({PUBLISHED}))
 
 
 def tags_of(text: str) -> frozenset[str]:
-    """The labels in a pair's column `tags`."""
+    """Split the column `tags` of a pair at its semicolons."""
     return frozenset(tag.strip() for tag in text.split(";") if tag.strip())
 
 
 def kind_of(tags: frozenset[str]) -> Kind | None:
-    """The kind of a pair; a published pair is never one of the suite, and None is neither."""
+    """Return the kind of a pair with these tags; a published pair never counts as a pair of the suite.
+
+    Returns:
+        The kind, or None for a pair that is neither published nor of the suite.
+    """
     if PUBLISHED in tags:
         return POST
     if SUITE not in tags:
@@ -59,13 +63,13 @@ def kind_of(tags: frozenset[str]) -> Kind | None:
 
 
 def kinds(results: Results) -> dict[str, Kind]:
-    """Pair to its kind, without the pairs that are neither of the suite nor published."""
+    """Map each pair id to its kind, without the pairs that are neither of the suite nor published."""
     found = {str(pair): kind_of(tags_of(str(tags))) for pair, tags in results.pairs["tags"].items()}
     return {pair: kind for pair, kind in found.items() if kind is not None}
 
 
 def at_logits(results: Results, model: str, settings: Settings) -> pd.DataFrame:
-    """Columns w and plateau of every pair at the logits, interpolating at the trace layer, by the pair's id."""
+    """Return w and plateau of every pair at the logits, interpolating at the trace layer, indexed by pair id."""
     frame = results.table(model, tables.SHARPNESS)
     mask = (frame["stage"] == "interpolate") & (frame["site"] == "logits")
     rows = frame[mask & (frame["interp_layer"] == settings.trace_layer)]
@@ -73,10 +77,13 @@ def at_logits(results: Results, model: str, settings: Settings) -> pd.DataFrame:
 
 
 def share(passed: Iterable[bool]) -> str:
-    """`4 of 48 (8.3 %, 95 % interval 3.3 to 19.6 %)`, with Wilson's interval, the pairs taken as independent."""
+    """Format a share as `4 of 48 (8.3 %, 95 % interval 3.3 to 19.6 %)`.
+
+    The interval is Wilson's, computed as if the pairs were independent.
+    """
     found = [bool(one) for one in passed]
     if not found:
-        return "none, for there are no such pairs"
+        return "none, because the run has no such pairs"
     interval = binomtest(sum(found), len(found)).proportion_ci(0.95, method="wilson")
     low, high = (wording.number(100 * bound, 1) for bound in interval)
     percent = wording.number(100 * sum(found) / len(found), 1)

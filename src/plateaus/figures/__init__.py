@@ -1,7 +1,7 @@
 """The figures: one module each, listed here in the order of the report.
 
-To add a figure, write its module (see `contract.FigureModule`) and add its name to `NAMES`. Nothing here imports
-torch, and matplotlib is only imported when a figure is drawn.
+To add a figure, write its module (see `plateaus.drawing.contract.FigureModule`) and add its name to `NAMES`. Nothing
+here imports torch, and matplotlib is imported only when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ NAMES = (
     "x04_scale",
     "x05_claims",
 )
-"""Names of the figures, which are also those of their modules and files."""
+"""Names of the figures, which are also the names of their modules and files."""
 
 
 class _Registry(Mapping[str, FigureModule]):
-    """Name to module; a module is imported when it is first asked for."""
+    """Maps the name of a figure to its module, which is imported when it is first looked up."""
 
     def __getitem__(self, name: str) -> FigureModule:
         if name not in NAMES:
@@ -59,7 +59,21 @@ FIGURES: Mapping[str, FigureModule] = _Registry()
 
 
 def draw(name: str, results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Draw one figure of one model, in the project's style whatever the user's own matplotlib settings are."""
+    """Draw one figure of one model in the project's style, regardless of the user's own matplotlib settings.
+
+    Args:
+        name: Name of the figure, one of `NAMES`.
+        results: The results of the run.
+        model: Id of the model.
+        settings: The settings of the figures.
+
+    Returns:
+        The figure, or the reason why it cannot be drawn.
+
+    Raises:
+        KeyError: if there is no figure of that name.
+        InputError: if the tables lack a pair or a curve that the config asks for.
+    """
     from plateaus.drawing import style
 
     with style.applied():
@@ -67,7 +81,7 @@ def draw(name: str, results: Results, model: str, settings: Settings) -> Drawing
 
 
 def save(drawing: Drawing, folder: Path, name: str, dpi: int) -> None:
-    """Write `folder/name.svg` and `folder/name.png`: equal drawings give equal bytes."""
+    """Write `folder/name.svg` and `folder/name.png`; equal drawings give equal bytes."""
     from plateaus.drawing import style
 
     for suffix in ("svg", "png"):

@@ -1,4 +1,4 @@
-"""One claim: the values of all pairs behind it, and the curves of the pairs that speak most against it."""
+"""The figure of one claim: the values of all its pairs, and the curves of the strongest counter-examples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from plateaus.judging.judged import Judged
 
 MOST_BINS = 24
 TITLE_WIDTHS = (54, 27)
-"""Letters of a line that fit above the left panel, by the number of panels beside each other."""
+"""How many characters of a line fit above the left panel, with one panel and with two."""
 
 
 def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
-    """Left, the distribution over pairs on every model that was tested; right, the worst counter-examples' curves."""
+    """Draw the values over pairs for every tested model (left) and the curves of counter-examples (right).
+
+    Args:
+        results: The results of the run.
+        claim: Id of the claim.
+        settings: The settings of the figures.
+    """
     tested = [one for one in judged.verdicts(results.root).of(claim) if one.tested]
     if not tested:
         return LeftOut("it was not tested on any model of this run")
@@ -49,7 +55,7 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
 
 
 def _strip(ax: Axes, mine: pd.DataFrame, one: Judged, number: int, _: int) -> None:
-    """Every pair's value, stacked where they are dense, with the estimate and its interval below."""
+    """Draw the value of every pair, stacked where values are dense, with the estimate and its interval above."""
     colour = style.CATEGORIES[number % len(style.CATEGORIES)]
     for pooled, rows in mine.groupby("pooled"):
         x = np.sort(rows["value"].to_numpy(dtype=float))
@@ -64,7 +70,7 @@ def _strip(ax: Axes, mine: pd.DataFrame, one: Judged, number: int, _: int) -> No
 
 
 def _stacked(x: np.ndarray) -> np.ndarray:
-    """Heights from 0 to 1 that set points of one bin above each other."""
+    """Return heights from 0 to 1 that stack the points of each bin; x must be sorted, shape (points,)."""
     if len(x) == 0 or x[0] == x[-1]:
         return np.linspace(0, 1, len(x)) if len(x) > 1 else np.zeros(len(x))
     bins = np.floor((x - x[0]) / (x[-1] - x[0]) * MOST_BINS)
@@ -93,7 +99,7 @@ def _curves(ax: Axes, results: Results, one: Judged, settings: Settings) -> None
             label=style.drawable(wording.shortened(panels.words(results, pair).name, 26)),
         )
     ax.set_xlabel("Interpolation alpha")
-    ax.set_title("Furthest against it:\nd of the logits", loc="left")
+    ax.set_title("Counter-examples:\nd of the logits", loc="left")
     ax.set_yticks(panels.DISTANCE_TICKS, ["0", "0.5", "1"])
     ax.legend(loc="upper left", fontsize=8.5)
 
@@ -108,18 +114,18 @@ def _caption(
     )
     said = f"**{wording.escape(str(entry['claim']))}: {wording.escape(str(entry['title']))}.** "
     measure = wording.escape(str(entry["measure"]))
-    said += f"{measure[:1].upper()}{measure[1:]}: {counts}. "
+    said += f"The figure shows this measure for {counts}: “{measure[:1].upper()}{measure[1:]}”. "
     if relation:
-        said += "A dot is a pair: its value against what the claim relates it to."
+        said += "Each dot is one pair, with its value drawn against the quantity to which the claim relates it."
     else:
         said += (
-            f"A dot is a pair, a diamond one that is not pooled (the post's, or a control's); below them the "
-            f"{entry['statistic']} with its interval; dashed: nothing."
+            f"Each dot is a pooled pair, and each diamond is a pair that is not pooled (one of the post's, or a "
+            f"control). Above them are the {entry['statistic']} and its interval. The dashed line is no effect."
         )
     if against is not None:
         said += (
-            f" Right: the pairs of `{against.model}` that speak most against the claim, d of the logits "
-            f"interpolating at layer {settings.trace_layer}; dotted: a straight line."
+            f" The right panel shows the curves of the pairs of `{against.model}` that speak most against the claim: d "
+            f"of the logits, with the path patched in at layer {settings.trace_layer}. The dotted line is d = alpha."
         )
     return said
 
@@ -128,5 +134,5 @@ def _alt(claim: str, tested: list[Judged], against: Judged | None) -> str:
     words = [f"The values of all pairs behind claim {claim}, {tested[0].entry['title']}."]
     words += [f"On {one.model}: {one.entry['sentence']}" for one in tested]
     if against is not None:
-        words.append(f"Furthest against it on {against.model}: {', '.join(against.counter_examples)}.")
+        words.append(f"The strongest counter-examples on {against.model} are {', '.join(against.counter_examples)}.")
     return " ".join(words)

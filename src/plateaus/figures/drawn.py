@@ -1,4 +1,4 @@
-"""What the figures stage drew: the files and a table of what is said of each, written there and read by the page."""
+"""The output of the figures stage: the files, and a table with the caption and alt text of each, for the report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from plateaus.figures import claim
 from plateaus.judging import judged
 
 ALL = "all"
-"""Stands for the model of a figure that is not of one model."""
+"""Stands in place of a model id for a figure that is not of one model."""
 
 
 class Run(NamedTuple):
-    """What a run's figures are drawn from.
+    """A run from whose results figures are drawn.
 
     Attributes:
-        root: `results/<run>`.
+        root: Folder of the results, `results/<run>`.
         models: Ids of the models.
         shards: Names of the shards.
         settings: The settings of the figures.
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
     @property
     def results(self) -> Results:
-        """The tables."""
+        """Read access to the tables, limited to the curves that the figures show."""
         return judged.results_of(self.root, self.models, self.shards, self.settings.pairs)
 
 
@@ -46,8 +46,8 @@ class Drawn(NamedTuple):
     """A figure that was drawn.
 
     Attributes:
-        file: Its SVG, relative to the run's folder `figures`; the PNG lies beside it.
-        caption, alt, tables, whole: As of a `Drawing`.
+        file: Its SVG file, relative to the run's folder `figures`; the PNG file is in the same folder.
+        caption, alt, tables, whole: As in `plateaus.drawing.contract.Drawing`.
     """
 
     file: Path
@@ -58,24 +58,24 @@ class Drawn(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One figure of one model, or of all."""
+    """One figure to draw, of one model or of all models."""
 
     figure: str
     model: str
 
     @property
     def file(self) -> Path:
-        """Its SVG, relative to the run's folder `figures`."""
+        """The SVG file of the figure, relative to the run's folder `figures`."""
         return Path(self.model if self.model != ALL else "", f"{self.figure}.svg")
 
 
 def of_claim(name: str) -> str:
-    """The name of a claim's figure."""
+    """Return the name of the figure of a claim."""
     return f"claim-{name}"
 
 
 def tasks(run: Run) -> list[Task]:
-    """All figures of a run: a model's own together, since they are drawn from the same tables."""
+    """List all figures of a run, those of one model together because they are drawn from the same tables."""
     shared = [name for name, module in figures.FIGURES.items() if not module.PER_MODEL]
     of_all = [*shared, *map(of_claim, judged.verdicts(run.root).claims)]
     own = [name for name in figures.FIGURES if name not in shared]
@@ -83,27 +83,27 @@ def tasks(run: Run) -> list[Task]:
 
 
 def draw_all(run: Run, processes: int) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Draw and save every figure; yields each with its row of the table of figures as soon as it is done.
+    """Draw and save every figure, and yield each task with its row of the table `figures` when it is done.
 
     Args:
-        run: What is drawn.
-        processes: How many are drawn at the same time.
+        run: The run whose figures are drawn.
+        processes: Number of processes that draw at the same time.
 
     Raises:
-        InputError: from a figure whose tables lack what the config asks for.
+        InputError: if the tables of a figure lack what the config asks for.
     """
     todo = tasks(run)
     if processes == 1:
         results = run.results
         yield from ((task, draw(run, results, task)) for task in todo)
         return
-    # Spawned, not forked: the libraries that read tables have threads by now.
+    # Spawned, not forked, because the libraries that read tables have started threads by now.
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (run,)) as pool:
         yield from zip(todo, pool.map(_draw, todo), strict=True)
 
 
 _begun: tuple[Run, Results] | None = None
-"""What this process draws from, with the tables that it has read so far."""
+"""The run that this worker process draws, with the tables that it has read so far."""
 
 
 def _begin(run: Run) -> None:
@@ -117,7 +117,7 @@ def _draw(task: Task) -> dict[str, Any]:
 
 
 def draw(run: Run, results: Results, task: Task) -> dict[str, Any]:
-    """Draw one figure and save it; its row of the table of figures."""
+    """Draw and save one figure, and return its row of the table `figures`."""
     row = {**task._asdict(), "drawn": False, "whole": False, "reason": "", "caption": "", "alt": "", "tables": ""}
     drawing = _drawing(run, results, task)
     if isinstance(drawing, LeftOut):
@@ -136,22 +136,28 @@ def _drawing(run: Run, results: Results, task: Task) -> Drawing | LeftOut:
 
 
 def write(root: Path, rows: Sequence[Mapping[str, Any]], metadata: Mapping[str, str]) -> None:
-    """Write the table of figures from rows as of `draw`."""
+    """Write the table `figures` from rows that `draw` returned.
+
+    Args:
+        root: Folder of the results.
+        rows: The rows.
+        metadata: Metadata of the file, such as the hash of the parameters.
+    """
     columns = {name: [row[name] for row in rows] for name in tables.FIGURES.columns}
     tables.write(table_path(root, ALL, tables.FIGURES, ALL), tables.FIGURES, columns, metadata)
 
 
 def read(root: Path) -> dict[Task, Drawn | LeftOut]:
-    """What a run drew and what it left out."""
+    """Return what a run drew, and the reason for each figure that it left out."""
     rows = tables.read_frame(tables.FIGURES, [table_path(root, ALL, tables.FIGURES, ALL)])
     return dict(map(_read, rows.to_dict("records")))
 
 
 def check(root: Path) -> None:
-    """Check that the files are there, which the table stands for in the workflow.
+    """Check that the files of all figures exist, because the workflow itself tracks only the table.
 
     Raises:
-        InputError: one of them is not.
+        InputError: if a file is missing.
     """
     for found in read(root).values():
         if isinstance(found, Drawn) and not (root / "figures" / found.file).is_file():

@@ -1,4 +1,4 @@
-"""Figure 1: the method, drawn by code with the words of the first pair; it shows no measurement."""
+"""Figure 1: a diagram of the method with the words of the first pair; it shows no measurement."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PER_MODEL = False
 
 HEIGHT = 5.5
 ROOM = 3.1
-"""Inches for the boxes of a prompt; what does not fit is left out at its beginning."""
+"""Width of the boxes of a prompt, in inches; a longer prompt loses its first tokens."""
 BLEND = LinearSegmentedColormap.from_list("a to b", [style.COLOUR_A, "#8a7f8f", style.COLOUR_B])
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Two prompts, the path between them, the patch, the reading."""
+    """Draw the two prompts, the path between them, the patch, and the relative distance that is read."""
     pair = panels.words(results, settings.pairs[0])
     figure = Figure(figsize=(style.WIDTH, HEIGHT))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -41,9 +41,9 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     caption = (
         f"**The method.** Two prompts share all but their last token, here “{a}” and “{b}”. (1) Both are run, and "
         "their activations at the last token after layer L are A and B. (2) Points x(alpha) are taken on the path "
-        "from A to B. (3) Each is put in the place of the activations after layer L, and the later layers are run. "
-        "(4) At a later layer or at the logits, the relative distance d says how far the result is on its way from "
-        "A’s to B’s. The curves in (4) are sketches, not measurements."
+        "from A to B. (3) Each point replaces the activations after layer L, and the later layers are run. (4) At a "
+        "later layer or at the logits, the relative distance d says how far the result has moved from that of prompt A "
+        "to that of prompt B. The curves in (4) are sketches, not measurements."
     )
     alt = (
         f"Diagram in four parts. 1: the tokens of two prompts that differ in the last one, {pair.a} or {pair.b}. "
@@ -121,7 +121,7 @@ def _prompts(ax: Axes, pair: panels.Words) -> None:
 
 
 def _box_width(token: str) -> float:
-    """Inches that a token of the shared beginning takes, with the gap after it."""
+    """Return the width of the box of a shared token with the gap after it, in inches."""
     return 0.37 + 0.085 * len(token)
 
 
@@ -138,7 +138,7 @@ def _path(ax: Axes) -> None:
     ax.text(points[0, 0] - 0.02, points[0, 1] + 0.12, "A", color=style.COLOUR_A, fontweight="bold", ha="center")
     ax.text(points[-1, 0] + 0.1, points[-1, 1] - 0.04, "B", color=style.COLOUR_B, fontweight="bold", va="center")
     ax.text(points[6, 0] + 0.12, points[6, 1] + 0.08, "x(alpha)", style="italic")
-    ax.text(0.1, 0.2, "in the post: along\nthe arc, length linear", va="center", fontsize=9.5)
+    ax.text(0.1, 0.2, "the post: spherical in\ndirection, linear in length", va="center", fontsize=9.5)
 
 
 def _stack(ax: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Figure 2: how far the logits have moved from prompt A to prompt B, along the interpolation."""
+"""Figure 2: how far the logits have moved from those of prompt A to those of prompt B, along the path."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """One curve per pair; the shaded band is the boundary, from d = .1 to d = .9 of the monotone fit."""
+    """Draw one curve per pair, with the boundary shaded: from d = 0.1 to d = 0.9 of the monotone fit."""
     layer = settings.trace_layer
     if layer not in panels.interp_layers(results, model):
-        return LeftOut(f"layer {layer} was not interpolated at in this run")
+        return LeftOut(f"this run did not interpolate at layer {layer}")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9)
     found: list[tuple[panels.Words, Sharpness[float]]] = []
@@ -46,9 +46,9 @@ def _caption(results: Results, model: str, layer: int, found: list[tuple[panels.
     pairs = [pair for pair, _ in found]
     widths = wording.listed(f"w = {wording.number(measured.w)} for {pair.markdown}" for pair, measured in found)
     return (
-        f"**Relative distance of the logits**, interpolating at layer {layer}. Each dot is an interpolation step. The "
-        f"shaded band, of width w, is the boundary: from d = 0.1 to d = 0.9 of the monotone fit ({widths}). Dotted: a "
-        f"straight line. {panels.subject(results, model, pairs)}"
+        f"**Relative distance of the logits.** The path is patched in at layer {layer}, and each dot is an "
+        f"interpolation step. The shaded band is the boundary, which reaches from d = 0.1 to d = 0.9 of the monotone "
+        f"fit and has width w ({widths}). The dotted line is d = alpha. {panels.subject(results, model, pairs)}"
     )
 
 

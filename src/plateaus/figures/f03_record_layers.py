@@ -13,13 +13,13 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Interpolate at one layer, record resid_post of each later one; dotted, the path itself."""
+    """Draw the curve of resid_post at each later layer, and the path itself as a dotted line."""
     start = settings.trace_layer
     if start not in panels.interp_layers(results, model):
-        return LeftOut(f"layer {start} was not interpolated at in this run")
+        return LeftOut(f"this run did not interpolate at layer {start}")
     layers = list(range(start + 1, panels.n_layers(results, model)))
     if not layers:
-        return LeftOut(f"the model has no layer after layer {start}, where it was interpolated")
+        return LeftOut(f"the model has no layer after layer {start}, at which the run interpolated")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.6)
     colours = style.layer_colours(settings.colormap, layers)
@@ -48,8 +48,9 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     panels.layer_bar(figure, axes, colours, layers, "Recording layer")
     shown = wording.layers(layers)
     caption = (
-        f"**Recorded at every later layer** ({shown}), interpolating at layer {start}. Dotted: the path itself, "
-        f"recorded where it is put in. {panels.subject(results, model, [pair for pair, *_ in found])}"
+        f"**Relative distance at every later layer.** The path is patched in at layer {start}, and there is one line "
+        f"per recording layer ({shown}). The dotted line is the path itself, recorded at the layer where it is patched "
+        f"in. {panels.subject(results, model, [pair for pair, *_ in found])}"
     )
     return Drawing(figure, caption, _alt(model, start, layers, found), READS)
 

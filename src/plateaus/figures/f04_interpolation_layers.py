@@ -13,11 +13,11 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Record resid_post of the last layer, one line per interpolation layer before it, layer 0 included."""
+    """Draw the curve of resid_post at the last layer, one line per interpolation layer before it."""
     last = panels.n_layers(results, model) - 1
     layers = [layer for layer in panels.interp_layers(results, model, settings.pairs) if layer < last]
     if len(layers) < 2:
-        return LeftOut(f"fewer than two layers before the last one (layer {last}) were interpolated at in this run")
+        return LeftOut(f"this run interpolated at fewer than two layers before the last one (layer {last})")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.6)
     colours = style.layer_colours(settings.colormap, layers)
@@ -25,7 +25,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     for ax, pair in zip(axes, pairs, strict=True):
         of_pair = results.curve(model, pair.id, record_layer=last)
         curves = {layer: of_pair[of_pair["interp_layer"] == layer] for layer in layers}
-        # Early layers in front: theirs are the curves that differ most from the straight line.
+        # Early layers are in front, because their curves differ most from the line d = alpha.
         panels.layer_lines(
             ax,
             (
@@ -41,7 +41,8 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     panels.distance_axis(axes)
     panels.layer_bar(figure, axes, colours, layers, "Interpolation layer")
     caption = (
-        f"**Interpolated at every earlier layer** ({wording.layers(layers)}), recorded at the last layer ({last}). "
+        f"**Relative distance at the last layer, by interpolation layer.** There is one line per interpolation layer "
+        f"({wording.layers(layers)}), and all are recorded at the last layer ({last}). "
         f"{panels.subject(results, model, pairs)}"
     )
     return Drawing(figure, caption, _alt(model, last, layers, found), READS)

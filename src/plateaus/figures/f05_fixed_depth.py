@@ -1,4 +1,4 @@
-"""Figure 5: the number of layers between interpolation and recording held fixed."""
+"""Figure 5: curves recorded a fixed number of layers after the interpolation layer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from plateaus.data.results import Results
 from plateaus.drawing import panels, style, wording
 from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
-TITLE = "Relative distance with a fixed number of layers between"
+TITLE = "Relative distance a fixed number of layers after the interpolation"
 READS = panels.READS
 PER_MODEL = True
 
 Widths = dict[tuple[int, str], list[tuple[int, float]]]
-"""Depth and pair to the boundary width by interpolation layer."""
+"""Maps a depth and a pair id to the interpolation layers, each with its boundary width w (units of alpha)."""
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Interpolate at L and record at L + N: a row of panels per N, a column per pair, a line per L."""
+    """Draw curves interpolated at layer L and recorded at L + N: a row per N, a column per pair, a line per L."""
     n_layers = panels.n_layers(results, model)
     starts = {
         depth: [layer for layer in panels.interp_layers(results, model, settings.pairs) if layer + depth < n_layers]
@@ -27,8 +27,8 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     depths = [depth for depth, layers in starts.items() if layers]
     if not depths:
         return LeftOut(
-            f"none of the depths {wording.listed(map(str, starts))} fits a model of {n_layers} layers and the layers "
-            "that were interpolated at"
+            f"none of the depths {wording.listed(map(str, starts))} fits a model of {n_layers} layers and the "
+            "interpolation layers of this run"
         )
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     layers = sorted({layer for depth in depths for layer in starts[depth]})
@@ -62,7 +62,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    # More than two columns would be too narrow for their labels, so the figure grows wider instead.
+    # More than two columns would be too narrow for their labels, so the figure is made wider.
     width = style.WIDTH if columns <= 2 else style.WIDTH * columns / 2
     figure = Figure(figsize=(width, 1.45 * rows + 1.6), layout="constrained")
     panels.apart(figure)
@@ -87,14 +87,16 @@ def _caption(
     n_layers: int,
 ) -> str:
     missing = (
-        f" N = {wording.listed(map(str, left_out))} has no place among this model's {n_layers} layers."
+        f" Nothing is drawn for N = {wording.listed(map(str, left_out))}, because no interpolation layer has that many "
+        f"of this model's {n_layers} layers after it."
         if left_out
         else ""
     )
     places = [""] if len(pairs) == 1 else [f"column {number}" for number in range(1, len(pairs) + 1)]
     return (
-        f"**A fixed number of layers between**: interpolated at layer L, recorded at layer L + N, for N = "
-        f"{wording.listed(map(str, depths))} (rows) and every L for which both layers exist (lines).{missing} "
+        f"**Relative distance a fixed number of layers after the interpolation.** The path is patched in at layer L "
+        f"and recorded at layer L + N. The rows are N = {wording.listed(map(str, depths))}, and the lines are all "
+        f"interpolation layers L of the run for which the model has a layer L + N.{missing} "
         f"{panels.subject(results, model, pairs, places)}"
     )
 
@@ -108,6 +110,7 @@ def _alt(model: str, pairs: list[panels.Words], depths: list[int], widths: Width
     said = wording.each([(pair.name, wording.listed(span(depth, pair) for depth in depths)) for pair in pairs])
     return (
         f"{wording.plural(len(depths), 'row')} of {wording.plural(len(pairs), 'panel')} of relative distance against "
-        f"interpolation alpha for {model}; a row per number of layers N between interpolation and recording, a line "
-        f"per interpolation layer. Widths of the boundary from d = 0.1 to 0.9 over the lines. {said}"
+        f"interpolation alpha for {model}, with one row for each number of layers N from interpolation to recording "
+        f"and one line for each interpolation layer. These are the widths of the boundary from d = 0.1 to 0.9, as a "
+        f"range over the lines. {said}"
     )

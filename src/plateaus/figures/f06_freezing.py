@@ -1,4 +1,4 @@
-"""Figure 6: the curve of the logits with attention or the MLPs held still."""
+"""Figure 6: the curve of the logits with attention or the MLPs frozen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = ("none", "attn_mean", "attn_secant", "mlp_mean", "mlp_secant", "attn_mlp
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """One panel per pair, one line per condition."""
+    """Draw one panel per pair, with one line per freezing condition."""
     layer = settings.trace_layer
     if layer not in frozen.layers(results, model):
         return LeftOut(f"freeze.layers does not name layer {layer}")
@@ -31,19 +31,21 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     frozen.legend(figure, axes)
     widths = "; ".join(f"{pair.markdown}: {said(measured)}" for pair, measured in found)
     caption = (
-        f"**Relative distance of the logits with a component frozen** in every layer after layer {layer}, where the "
-        f"path is put in: its output at its mean over the steps (the post), or on the secant between what it says in "
-        f"the two prompts (ours, dashed). Width of the boundary, w, of each curve: {widths}. Dotted thin: a straight "
-        f"line. {panels.subject(results, model, pairs)}"
+        f"**Relative distance of the logits with a component frozen.** The path is patched in at layer {layer}, and "
+        f"the component is frozen in every later layer. Its output is held at its mean over the steps (as in the "
+        f"post), or it follows the secant, the straight line between its outputs in the two prompts (ours, dashed). "
+        f"The boundaries of the curves have these widths w. {widths}. The thin dotted line is d = alpha. "
+        f"{panels.subject(results, model, pairs)}"
     )
     alt = (
         f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha for "
-        f"{model}, interpolated at layer {layer}, one line per frozen component. "
+        f"{model}, interpolated at layer {layer}, with one line for each way of freezing a component. The boundaries "
+        f"have these widths w. "
         f"{wording.each([(pair.name, said(measured)) for pair, measured in found])}"
     )
     return Drawing(figure, caption, alt, READS)
 
 
 def said(measured: dict[str, Sharpness[float]]) -> str:
-    """The width of every curve, in words."""
+    """Say in words how wide the boundary of every curve is."""
     return wording.listed(f"{wording.number(one.w)} with {frozen.LOOKS[name].label}" for name, one in measured.items())

@@ -1,4 +1,4 @@
-"""Figure 7: the curve of the logits without LayerNorm: in a model that has none, or with every norm's scale frozen."""
+"""Figure 7: the curve of the logits without LayerNorm, in a model from which it was removed or with frozen scales."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PER_MODEL = True
 
 
 def beside(model: str, settings: Settings) -> list[str]:
-    """The model and those that it is to be compared with; empty where there are none."""
+    """List the model and the models to compare it with; the list is empty if there are none."""
     controls = settings.about(model).controls
     return [model, *controls] if controls else []
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """The model beside its controls; where it has none, its own curve with its norms' scales as they are and frozen."""
+    """Draw the model next to its controls or, without controls, with the scales of its norms working and frozen."""
     if beside(model, settings):
         return _beside(results, model, settings)
     if not settings.about(model).layernorm:
@@ -31,7 +31,7 @@ def _beside(results: Results, model: str, settings: Settings) -> Drawing | LeftO
     layer, names = settings.trace_layer, beside(model, settings)
     missing = [name for name in names if layer not in panels.interp_layers(results, name)]
     if missing:
-        return LeftOut(f"layer {layer} was not interpolated at in {missing[0]}")
+        return LeftOut(f"this run did not interpolate at layer {layer} of {missing[0]}")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.5)
     found = []
@@ -56,15 +56,17 @@ def _beside(results: Results, model: str, settings: Settings) -> Drawing | LeftO
     frozen.legend(figure, axes)
     said = "; ".join(f"{pair.markdown}: {_said(widths)}" for pair, widths in found)
     plain = wording.each([(pair.name, _said(widths).replace("`", "")) for pair, widths in found])
-    first = "without LayerNorm" if not settings.about(model).layernorm else "as it is"
+    first = "from which LayerNorm was removed" if not settings.about(model).layernorm else "which keeps its norms"
     caption = (
-        f"**Relative distance of the logits of `{model}`**, {first}, beside "
-        f"{wording.listed(f'`{name}`' for name in names[1:])} on the same pairs, interpolating at layer {layer}. Width "
-        f"of the boundary, w: {said}. Dotted: a straight line. {panels.subject(results, model, pairs)}"
+        f"**Relative distance of the logits, by model.** The figure compares `{model}`, {first}, with "
+        f"{wording.listed(f'`{name}`' for name in names[1:])} on the same pairs. The path is patched in at layer "
+        f"{layer}. The boundaries have these widths w. {said}. The dotted line is d = alpha. "
+        f"{panels.subject(results, model, pairs)}"
     )
     alt = (
-        f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha, one "
-        f"line per model: {wording.listed(names)}, interpolated at layer {layer}. {plain}"
+        f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha, with "
+        f"one line for each of the models {wording.listed(names)}, interpolated at layer {layer}. The boundaries have "
+        f"these widths w. {plain}"
     )
     return Drawing(figure, caption, alt, panels.READS)
 
@@ -89,13 +91,15 @@ def _frozen(results: Results, model: str, settings: Settings) -> Drawing | LeftO
     frozen.legend(figure, axes)
     widths = "; ".join(f"{pair.markdown}: {f06_freezing.said(measured)}" for pair, measured in found)
     caption = (
-        f"**Relative distance of the logits with every norm's scale frozen** at its mean over the steps, in all layers "
-        f"after layer {layer} and before the unembedding: what is left is what does not need the norm to rescale. "
-        f"Width of the boundary, w: {widths}. Dotted: a straight line. {panels.subject(results, model, pairs)}"
+        f"**Relative distance of the logits with the scales of all norms frozen.** The path is patched in at layer "
+        f"{layer}. In every later layer and before the unembedding, the scale of each norm is held at its mean over "
+        f"the steps, so that a boundary that remains does not need the norms to rescale. The boundaries have these "
+        f"widths w. {widths}. The dotted line is d = alpha. {panels.subject(results, model, pairs)}"
     )
     alt = (
         f"{wording.plural(len(pairs), 'panel')} of relative distance of the logits against interpolation alpha for "
-        f"{model}, interpolated at layer {layer}, with and without frozen norm scales. "
+        f"{model}, interpolated at layer {layer}, with and without frozen norm scales. The boundaries have these "
+        f"widths w. "
         f"{wording.each([(pair.name, f06_freezing.said(measured)) for pair, measured in found])}"
     )
     return Drawing(figure, caption, alt, READS)

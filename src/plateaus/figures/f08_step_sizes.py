@@ -20,8 +20,8 @@ class Steps(NamedTuple):
     """The step sizes of one curve.
 
     Attributes:
-        midpoints: Alpha half-way between the two ends of each step.
-        sizes: Length of each step, in the activations' own units.
+        midpoints: Alpha half-way between the two ends of each step, shape (steps - 1,).
+        sizes: Length of each step in the units of the activations, shape (steps - 1,).
     """
 
     midpoints: Any
@@ -29,34 +29,34 @@ class Steps(NamedTuple):
 
     @property
     def relative(self) -> Any:
-        """Lengths over their mean: 1 everywhere when the activations move at a constant speed."""
+        """The sizes over their mean: 1 everywhere if the activations move at a constant speed."""
         return self.sizes / self.sizes.mean()
 
     @property
     def peak(self) -> float:
-        """The largest step over the mean step."""
+        """The largest step, as a multiple of the mean step."""
         return float(self.relative.max())
 
     @property
     def peak_alpha(self) -> float:
-        """Where the largest step is."""
+        """The alpha at the midpoint of the largest step."""
         return float(self.midpoints[int(np.argmax(self.sizes))])
 
 
 def steps_of(rows: pd.DataFrame) -> Steps:
-    """Step sizes of a curve's rows, one fewer than its points."""
+    """Return the step sizes of the rows of one curve, one fewer than its points."""
     alpha = panels.values(rows, "alpha")
     return Steps((alpha[:-1] + alpha[1:]) / 2, panels.values(rows, "step_size")[:-1])
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Step sizes over their mean at each layer after the interpolation layer, at the midpoints of the steps."""
+    """Draw the step sizes over their mean, at each layer after the interpolation layer."""
     start = settings.trace_layer
     if start not in panels.interp_layers(results, model):
-        return LeftOut(f"layer {start} was not interpolated at in this run")
+        return LeftOut(f"this run did not interpolate at layer {start}")
     layers = list(range(start + 1, panels.n_layers(results, model)))
     if not layers:
-        return LeftOut(f"the model has no layer after layer {start}, where it was interpolated")
+        return LeftOut(f"the model has no layer after layer {start}, at which the run interpolated")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     figure, axes = panels.grid(len(pairs), 2.9, extra=0.6)
     colours = style.layer_colours(settings.colormap, layers)
@@ -84,7 +84,7 @@ def _growth(found: list[tuple[panels.Words, dict[int, Steps]]], layers: list[int
         f"from {wording.significant(first)} to {wording.significant(last)} for {pair.markdown}"
         for (pair, _), (first, last) in zip(found, ends, strict=True)
     ]
-    return f" From layer {layers[0]} to layer {layers[-1]} the mean step goes {wording.listed(said)}."
+    return f" From layer {layers[0]} to layer {layers[-1]} the mean step size changes {wording.listed(said)}."
 
 
 def _caption(
@@ -96,9 +96,10 @@ def _caption(
 ) -> str:
     growth = _growth(found, layers) if len(layers) > 1 else ""
     return (
-        f"**Step sizes** at layers {wording.layers(layers)}, interpolating at layer {start}: the distance between the "
-        f"activations of successive steps, drawn at the middle of the step and divided by the layer's mean step, so "
-        f"that 1 (dotted) is a constant speed and layers of different scale can be compared.{growth} "
+        f"**Step sizes at every later layer.** A step size is the distance between the activations of two successive "
+        f"steps. There is one line per recording layer ({wording.layers(layers)}), with the path patched in at layer "
+        f"{start}. Each step size is drawn at the middle of its step and divided by the mean step size of its layer, "
+        f"so that layers of different scale can be compared and 1 (dotted) is a constant speed.{growth} "
         f"{panels.subject(results, model, [pair for pair, _ in found])}"
     )
 

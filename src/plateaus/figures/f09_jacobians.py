@@ -1,4 +1,4 @@
-"""Figure 9: how strongly each layer's MLP responds to its input, along the path."""
+"""Figure 9: how sensitive the MLP of each layer is to its input, along the path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """The Frobenius norm of each MLP's Jacobian, its norm included, over its mean along the path."""
+    """Draw the Frobenius norm of the Jacobian of each MLP with its norm layer, over its mean along the path."""
     if not by_layer.has_component(results, model, "mlp"):
         return LeftOut("jacobian.components does not name mlp")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
@@ -31,13 +31,14 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     panels.layer_bar(figure, axes, colours, layers, "Layer")
     ranges = wording.listed(f"{by_layer.span(found[pair])} for {pair.markdown}" for pair in pairs)
     caption = (
-        f"**Frobenius norm of the Jacobian of each MLP**, with the norm before it, at layers {wording.layers(layers)}, "
-        f"interpolating at layer {settings.trace_layer}; divided by its mean along the path, so that 1 (dotted) is a "
-        f"sensitivity that does not change. The layers' means go {ranges}. {panels.subject(results, model, pairs)}"
+        f"**Frobenius norm of the Jacobian of each MLP.** The Jacobian is that of the MLP together with its norm "
+        f"layer. There is one line per layer ({wording.layers(layers)}), with the path patched in at layer "
+        f"{settings.trace_layer}. Each line is divided by its mean along the path, so that 1 (dotted) is a sensitivity "
+        f"that does not change. The means of the layers range {ranges}. {panels.subject(results, model, pairs)}"
     )
     said = wording.each([(pair.name, by_layer.peaks(found[pair])) for pair in pairs])
     alt = (
         f"{wording.plural(len(pairs), 'panel')} of the Jacobian norm of the MLP over its mean against interpolation "
-        f"alpha for {model}, one line per layer ({wording.layers(layers)}). {said}"
+        f"alpha for {model}, with one line for each layer ({wording.layers(layers)}). {said}"
     )
     return Drawing(figure, caption, alt, READS)

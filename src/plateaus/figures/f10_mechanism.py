@@ -1,4 +1,4 @@
-"""Figure 10: the post's picture, for a toy and from the model's measured gains; first and last frame."""
+"""Figure 10: the first and last frame of the post's picture, for a toy and from the measured gains of a model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PER_MODEL = True
 
 
 def left_out(results: Results, model: str, settings: Settings) -> str | None:
-    """Why there is no picture, or None."""
+    """Return the reason why the picture cannot be drawn, or None if it can."""
     if not by_layer.has_component(results, model, "block"):
         return "jacobian.components does not name block"
     if settings.trace_layer not in panels.interp_layers(results, model):
-        return f"layer {settings.trace_layer} was not interpolated at in this run"
+        return f"this run did not interpolate at layer {settings.trace_layer}"
     return None
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Columns: the toy, then each pair. Rows: where the points are in the first and last frame, and the curves."""
+    """Draw a column for the toy and one per pair: the points in the first and last frame above, the curves below."""
     reason = left_out(results, model, settings)
     if reason:
         return LeftOut(reason)
@@ -49,18 +49,19 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     compared = [(pair, picture.errors(one)) for pair, one in zip(pairs, measured, strict=True)]
     caption = (
-        f"**The picture of the mechanism**, as a toy in which all {picture.TOY_LAYERS} layers have the same shallow "
-        f"bump of gain (left), and from the directional gains of the model's blocks (right). Top: the steps, evenly "
-        f"spaced at the start, and where the layers have drawn them. Bottom: the relative distance that this predicts "
-        f"at the last layer, and the measured one. Root mean square error of the prediction, against that of a "
-        f"straight line: {_compared(compared, markdown=True)}. "
+        f"**The post's picture of the mechanism.** The left column is a toy in which all {picture.TOY_LAYERS} layers "
+        f"have the same shallow bump of gain. The other columns use the directional gains of the model's blocks. The "
+        f"top row shows the positions of the interpolation steps at the start, and at the end when every layer has "
+        f"stretched them by its gain. The bottom row shows the relative distance that the end positions predict for "
+        f"the last layer (dashed), the one measured in the model (solid), and d = alpha (dotted). The root mean square "
+        f"error of the prediction, against that of d = alpha, is {_compared(compared, markdown=True)}. "
         f"{panels.subject(results, model, pairs, [''] * len(pairs))}"
     )
     alt = (
-        f"{wording.plural(len(columns), 'column')}, a toy and the pairs of {model}: interpolation points evenly spaced "
-        f"at the start and drawn towards the two ends at the last layer, and below the predicted curve of relative "
-        f"distance with the measured one. Error of the prediction against a straight line's: "
-        f"{_compared(compared, markdown=False)}."
+        f"{wording.plural(len(columns), 'column')}, one for a toy and one for each pair of {model}. Above are the "
+        f"positions of the interpolation points at the start and at the last layer, and below is the predicted curve "
+        f"of relative distance, with the measured one for the pairs. The root mean square error of the prediction, "
+        f"against that of the straight line d = alpha, is {_compared(compared, markdown=False)}."
     )
     return Drawing(figure, caption, alt, READS)
 

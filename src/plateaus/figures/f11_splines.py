@@ -1,4 +1,4 @@
-"""Figure 11: how densely the hinges of each layer's MLP lie along the path."""
+"""Figure 11: how densely the path crosses the hinges of the hidden units in the MLP of each layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Units that change sides per unit of input moved, over its mean along the path, between steps."""
+    """Draw the spline density between steps over its mean along the path, one line per layer."""
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     found = {pair: by_layer.profiles(results, model, tables.SPLINE, pair.id, "density") for pair in pairs}
     crossed = {pair: by_layer.profiles(results, model, tables.SPLINE, pair.id, "hamming") for pair in pairs}
@@ -30,14 +30,15 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     means = {pair: sum(one.values.sum() for one in crossed[pair].values()) / len(layers) for pair in pairs}
     totals = wording.listed(f"{wording.significant(mean)} for {pair.markdown}" for pair, mean in means.items())
     caption = (
-        f"**Spline density of each MLP**: hidden units whose pre-activation changes sign from one step to the next, "
-        f"per unit of distance that the MLP's input moves, at layers {wording.layers(layers)}, interpolating at layer "
-        f"{settings.trace_layer}; divided by its mean along the path (dotted: 1). Along the whole path a layer's units "
-        f"change sides {totals} times on average. {panels.subject(results, model, pairs)}"
+        f"**Spline density of each MLP.** The density is the number of hidden units whose pre-activation changes sign "
+        f"from one step to the next, per unit of distance that the input of the MLP moves. There is one line per layer "
+        f"({wording.layers(layers)}), divided by its mean along the path (1, dotted), with the path patched in at "
+        f"layer {settings.trace_layer}. The number of sign changes along the whole path, averaged over the layers, is "
+        f"{totals}. {panels.subject(results, model, pairs)}"
     )
     said = wording.each([(pair.name, by_layer.peaks(found[pair])) for pair in pairs])
     alt = (
         f"{wording.plural(len(pairs), 'panel')} of spline density over its mean against interpolation alpha for "
-        f"{model}, one line per layer ({wording.layers(layers)}). {said}"
+        f"{model}, with one line for each layer ({wording.layers(layers)}). {said}"
     )
     return Drawing(figure, caption, alt, READS)

@@ -1,4 +1,4 @@
-"""Footnote 4: how long the residual vector is along the path, and how strongly the norm before the MLP responds."""
+"""Footnote 4: the length of the residual vector along the path, and the sensitivity of the norm before the MLP."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Above, |resid_post| over its mean along the path; below, the norm layer's Jacobian, likewise."""
+    """Draw |resid_post| (above) and the Frobenius norm of the norm's Jacobian (below), each over its mean."""
     if not settings.about(model).layernorm:
-        return LeftOut("its LayerNorm was removed: its norms are linear and have no scale of their own")
+        return LeftOut("its LayerNorm was removed, so its norms are linear and do not rescale their input")
     if not by_layer.has_component(results, model, "norm"):
         return LeftOut("jacobian.components does not name norm")
     if settings.trace_layer not in panels.interp_layers(results, model):
-        return LeftOut(f"layer {settings.trace_layer} was not interpolated at in this run")
+        return LeftOut(f"this run did not interpolate at layer {settings.trace_layer}")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     lengths = {pair: _lengths(results, model, pair.id, settings.trace_layer) for pair in pairs}
     jacobians = {
@@ -40,16 +40,19 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     by_layer.name_axis(axes[1], "|J norm| / mean")
     panels.layer_bar(figure, [ax for row in axes for ax in row], colours, layers, "Layer")
     caption = (
-        f"**Residual norms** (top) after each layer, and **the Frobenius norm of the Jacobian of the norm layer before "
-        f"the MLP** (bottom), at layers {wording.layers(layers)}, interpolating at layer {settings.trace_layer}; each "
-        f"divided by its mean along the path (dotted: 1). "
+        f"**Residual norms, and the Jacobian of the norm layer.** The top row shows the length of the residual vector "
+        f"after each layer, and the bottom row the Frobenius norm of the Jacobian of the norm layer before the MLP. "
+        f"There is one line per layer ({wording.layers(layers)}), divided by its mean along the path (1, dotted), with "
+        f"the path patched in at layer {settings.trace_layer}. "
         f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
     )
-    said = wording.each([(pair.name, f"{_dip(lengths[pair])}; {by_layer.peaks(jacobians[pair])}") for pair in pairs])
+    said = wording.each(
+        [(pair.name, f"{_dip(lengths[pair])}; for the Jacobian, {by_layer.peaks(jacobians[pair])}") for pair in pairs]
+    )
     alt = (
         f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: the length of the "
-        f"residual vector over its mean, and the Jacobian norm of the norm layer over its mean, one line per layer "
-        f"({wording.layers(layers)}). {said}"
+        f"residual vector over its mean, and the Jacobian norm of the norm layer over its mean, with one line for each "
+        f"layer ({wording.layers(layers)}). {said}"
     )
     return Drawing(figure, caption, alt, READS)
 

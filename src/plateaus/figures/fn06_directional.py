@@ -1,4 +1,4 @@
-"""Footnote 6: by how much each layer stretches a small step along the path, rather than any step."""
+"""Footnote 6: by how much each layer stretches a small step along the path, instead of a step in any direction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """|J v| with v the unit direction of travel: of the MLP above, of the whole block with its skip path below."""
+    """Draw |J v|, with v the unit tangent of the path: of the MLP above, of the whole block below."""
     missing = [name for name in ("mlp", "block") if not by_layer.has_component(results, model, name)]
     if missing:
         return LeftOut(f"jacobian.components does not name {wording.listed(missing)}")
@@ -41,15 +41,17 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     by_layer.name_axis(axes[1], "Block gain |J v|")
     panels.layer_bar(figure, [ax for row in axes for ax in row], colours, layers, "Layer")
     caption = (
-        f"**Directional gain** |J v|, where v is the unit direction in which the path moves at that layer: of each MLP "
-        f"with its norm, over its mean along the path (top), and of each whole block with its skip path, on a "
-        f"logarithmic scale, where above 1 a step grows and below 1 it shrinks (bottom). Layers "
-        f"{wording.layers(layers)}, interpolating at layer {settings.trace_layer}. "
+        f"**Directional gain.** The gain is |J v|, where v is the unit direction in which the path moves at that "
+        f"layer. The top row shows each MLP together with its norm, over its mean along the path (1, dotted). The "
+        f"bottom row shows each whole block with its skip connections, on a logarithmic scale: above 1 (dotted) a step "
+        f"grows, and below 1 it shrinks. There is one line per layer ({wording.layers(layers)}), with the path patched "
+        f"in at layer {settings.trace_layer}. "
         f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
     )
-    said = wording.each([(pair.name, f"MLP, {by_layer.peaks(found['mlp'][pair])}") for pair in pairs])
+    said = wording.each([(pair.name, f"for the MLP, {by_layer.peaks(found['mlp'][pair])}") for pair in pairs])
     alt = (
         f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: directional gain "
-        f"of the MLP over its mean, and of the whole block, one line per layer ({wording.layers(layers)}). {said}"
+        f"of the MLP over its mean, and of the whole block, with one line for each layer "
+        f"({wording.layers(layers)}). {said}"
     )
     return Drawing(figure, caption, alt, READS)

@@ -1,4 +1,4 @@
-"""Footnote 10: in a ReLU model, the Jacobian is that of the active neurons, and single ones can be switched."""
+"""Footnote 10: in a ReLU model, the MLP's Jacobian depends on which neurons are active; the effect of switching one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PER_MODEL = True
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Above, the norm from the active neurons alone; below, what switching the best single neuron would add."""
+    """Draw the Jacobian norm without the norm layer (above) and what switching the best neuron would add (below)."""
     neurons = results.table(model, tables.NEURONS)
     if neurons.empty:
-        return LeftOut("its MLPs are not ReLU, so that their Jacobian is not decided by which neurons are active")
+        return LeftOut("its MLPs are not ReLU, so their Jacobian does not depend only on which neurons are active")
     if not by_layer.has_component(results, model, "mlp_fc"):
         return LeftOut("jacobian.components does not name mlp_fc")
     pairs = [panels.words(results, pair) for pair in settings.pairs]
@@ -47,15 +47,17 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         for pair in pairs
     )
     caption = (
-        f"**Top:** Frobenius norm of the Jacobian of each MLP without its norm, which in a ReLU model follows from the "
-        f"active neurons alone, over its mean along the path. **Bottom:** by how much of |J|² switching a single "
-        f"neuron, the best one at that step, would raise it; at most {most}. "
+        f"**Active neurons and the Jacobian of each MLP.** There is one line per layer. The top row shows the "
+        f"Frobenius norm of the Jacobian of the MLP without its norm layer, over its mean along the path (1, dotted); "
+        f"in a ReLU model it depends only on which neurons are active. The bottom row shows by what percentage |J|² "
+        f"would rise if one neuron, the best one at that step, were switched. The largest rise is {most}. "
         f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
     )
     said = wording.each([(pair.name, by_layer.peaks(norms[pair])) for pair in pairs])
     alt = (
         f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: the Jacobian norm "
-        f"from active neurons over its mean, and the share of its square that the best switch would add. {said}"
+        f"from active neurons over its mean, and the rise of its square that switching the best neuron would "
+        f"give, as a percentage. {said}"
     )
     return Drawing(figure, caption, alt, READS)
 

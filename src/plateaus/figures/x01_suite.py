@@ -1,4 +1,4 @@
-"""How sharp the pairs of the prompt suite are, by kind of pair, with all models of the run side by side."""
+"""The sharpness of the pairs of the prompt suite, by kind of pair, for all models of the run side by side."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ READS = (tables.ENDPOINTS, tables.SHARPNESS)
 PER_MODEL = False
 
 BIN = 0.025
-"""Points this near to each other in w are stacked."""
+"""Width in w of the bins within which points are stacked."""
 APART = 0.15
-"""Distance between stacked points, in rows, where there is room."""
+"""Largest distance between stacked points, as a fraction of the distance between rows."""
 
 
 class Panel(NamedTuple):
     """The pairs of one model.
 
     Attributes:
-        model: Its id.
-        kinds: Kind of pair to w and plateau of its pairs, from top to bottom; only kinds that have pairs.
-        pooled: The pairs that are counted.
+        model: Id of the model.
+        kinds: Kind of pair to w and plateau of its pairs, from top to bottom, without kinds that have no pairs.
+        pooled: The same columns for the pairs that are counted.
     """
 
     model: str
@@ -45,7 +45,7 @@ ORDER = (*suite.KINDS, suite.OTHER, suite.POST)
 
 
 def found(results: Results, settings: Settings) -> list[Panel]:
-    """One panel per model that was interpolated at the trace layer."""
+    """Return one panel for each model whose results include the trace layer."""
     known = suite.kinds(results)
     made = []
     for model in results.models:
@@ -58,12 +58,12 @@ def found(results: Results, settings: Settings) -> list[Panel]:
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """A point per pair; a bar at the median of each kind. The post's own pairs are beside, and never counted."""
+    """Draw a point per pair and a bar at the median of each kind; the post's pairs have no bar and are not counted."""
     if all(kind == suite.POST for kind in suite.kinds(results).values()):
         return LeftOut("no pair of this run’s prompt table is tagged suite")
     shown = found(results, settings)
     if not shown:
-        return LeftOut(f"layer {settings.trace_layer} was not interpolated at in this run")
+        return LeftOut(f"this run did not interpolate at layer {settings.trace_layer}")
     labels = list(shown[0].kinds)
     figure, axes = _grid(len(shown), len(labels))
     for ax, panel in zip(axes, shown, strict=True):
@@ -86,7 +86,14 @@ def _grid(count: int, rows: int) -> tuple[Figure, list[Axes]]:
 
 
 def stacked(w: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Vertical offsets, in rows, that keep points of nearly the same w apart."""
+    """Return vertical offsets that keep points of nearly the same w apart.
+
+    Args:
+        w: Boundary widths, shape (pairs,).
+
+    Returns:
+        Offsets as fractions of the distance between rows, shape (pairs,).
+    """
     places = np.floor(w / BIN + 1e-6).astype(int)
     offsets = np.zeros(len(w))
     most = max(np.unique(places, return_counts=True)[1])
@@ -128,7 +135,7 @@ def _panel(ax: Axes, panel: Panel, labels: list[suite.Kind], settings: Settings)
 
 
 def _two_lines(label: str) -> str:
-    """A long label cut at the space nearest to its middle."""
+    """Break a long label at the space nearest to its middle."""
     spaces = [place for place, letter in enumerate(label) if letter == " "]
     if len(label) < 14 or not spaces:
         return label
@@ -146,8 +153,8 @@ def _legend(figure: Figure) -> None:
         point(style.COLOUR_A, "meets the plateau rule"),
         point("white", "does not"),
         Line2D([], [], color=style.INK, linewidth=1.8, label="median"),
-        Line2D([], [], color=style.COLOUR_A, linestyle=(0, (4, 3)), linewidth=0.9, label="widest by the rule"),
-        Line2D([], [], color=style.GREY, linestyle=(0, (1, 2)), linewidth=0.9, label="a straight line"),
+        Line2D([], [], color=style.COLOUR_A, linestyle=(0, (4, 3)), linewidth=0.9, label="largest w of the rule"),
+        Line2D([], [], color=style.GREY, linestyle=(0, (1, 2)), linewidth=0.9, label="w of d = alpha"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.4, handlelength=2)
 
@@ -156,12 +163,13 @@ def _caption(shown: list[Panel], settings: Settings) -> str:
     passing = "; ".join(f"`{panel.model}`: {suite.share(panel.pooled['plateau'])}" for panel in shown)
     post = ""
     if any(suite.POST in panel.kinds for panel in shown):
-        post = " Diamonds: the pairs that the post shows, which were chosen and are not counted."
+        post = " The diamonds are the post’s own pairs, which were chosen for what they show and are not counted."
     return (
-        f"**Sharpness over the prompt suite**: w of the logits, interpolating at layer {settings.trace_layer}, a point "
-        f"per pair and a bar at the median of its kind. Pairs in natural contexts that meet the plateau rule, with "
-        f"Wilson’s interval as if they were independent: {passing}. Filled: meets the rule, of which w at most "
-        f"{settings.rule.w_at_most:g} (dashed) is a part. Dotted: w of a straight line.{post}"
+        f"**Sharpness over the prompt suite.** Each point is the boundary width w of one pair at the logits, with the "
+        f"path patched in at layer {settings.trace_layer}, and each bar is the median of one kind of pair. These are "
+        f"the shares of pairs in natural contexts that meet the plateau rule, with Wilson’s interval as if the pairs "
+        f"were independent. {passing}. A filled point meets the rule, which requires, among other things, that w is at "
+        f"most {settings.rule.w_at_most:g} (dashed). The dotted line is w of the straight line d = alpha.{post}"
     )
 
 
@@ -176,12 +184,12 @@ def _alt(shown: list[Panel], settings: Settings) -> str:
     said = " ".join(f"{panel.model}. {'; '.join(row(*item) for item in panel.kinds.items())}." for panel in shown)
     return (
         f"{wording.plural(len(shown), 'panel')} of boundary widths w at the logits, interpolated at layer "
-        f"{settings.trace_layer}, a point per pair and a row per kind of pair. {said}"
+        f"{settings.trace_layer}, with one point for each pair and one row for each kind of pair. {said}"
     )
 
 
 def finding(results: Results, model: str, settings: Settings) -> str:
-    """What the figure shows: the typical width per model, by kind of pair, and how often the first model is sharper."""
+    """Say what the figure shows: the median width per model and kind, and how often the first model is sharper."""
     shown = found(results, settings)
     sentences = []
     for panel in shown:

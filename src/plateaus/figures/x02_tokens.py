@@ -1,4 +1,4 @@
-"""Which next tokens the model predicts along the path, and where its first choice changes."""
+"""The next tokens that the model predicts along the path, and where its likeliest next token changes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ READS = (tables.ENDPOINTS, tables.TOKENS)
 PER_MODEL = True
 
 MOST = 6
-"""Tokens drawn per pair: those that are first choice at some step, then those of the highest probability."""
+"""Most tokens drawn per pair: first those that are the likeliest at some step, then those of high probability."""
 
 
 class Run(NamedTuple):
     """A stretch of the path over which one token is the likeliest.
 
     Attributes:
-        token_id: The token.
+        token_id: Id of the token.
         token: The token as text.
-        start: First alpha at which it is (0, or half-way from the step before).
-        end: Last alpha at which it is (1, or half-way to the step after).
+        start: Alpha at which it becomes the likeliest: 0, or half-way between the last step before and its first step.
+        end: Alpha at which it stops being the likeliest: 1, or half-way between its last step and the next step.
     """
 
     token_id: int
@@ -44,11 +44,11 @@ class Predictions(NamedTuple):
     """The followed tokens of one pair.
 
     Attributes:
-        alpha: Interpolation parameter at each step.
-        probability: Token id to its probability at each step.
+        alpha: Interpolation parameter of each step, shape (steps,).
+        probability: Token id to its probability at each step, shape (steps,).
         names: Token id to its text.
-        runs: The likeliest token along the path, from A to B.
-        shown: The ids that are drawn, in the order in which they take the lead.
+        runs: The stretches of the path over which one token is the likeliest, from A to B.
+        shown: The ids of the tokens that are drawn, in the order in which they become the likeliest.
     """
 
     alpha: Any
@@ -59,12 +59,12 @@ class Predictions(NamedTuple):
 
     @property
     def switches(self) -> list[float]:
-        """Where the likeliest token changes."""
+        """The values of alpha at which the likeliest token changes."""
         return [run.start for run in self.runs[1:]]
 
 
 def predictions(rows: pd.DataFrame) -> Predictions:
-    """The predictions of one pair, from its rows of the table `tokens`."""
+    """Collect the predictions of one pair from its rows of the table `tokens`."""
     by_token = panels.split(rows, "token_id")
     probability = {token: panels.values(part, "probability") for token, part in by_token.items()}
     names = {token: str(part["token"].iloc[0]) for token, part in by_token.items()}
@@ -86,17 +86,17 @@ def predictions(rows: pd.DataFrame) -> Predictions:
 
 
 def quoted(token: str) -> str:
-    """A token as it is written on the figure: quoted, so that a leading space can be seen."""
+    """Format a token in quotation marks, so that a leading space can be seen."""
     return f"“{wording.shortened(style.drawable(token), 14)}”"
 
 
 def percent(probability: float) -> str:
-    """A probability as it is written in texts."""
+    """Format a probability as a percentage."""
     return f"{wording.significant(100 * probability)} %"
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Probabilities of the followed tokens; the strip below names the likeliest one."""
+    """Draw the probabilities of the followed tokens, with a strip below in the colour of the likeliest one."""
     frame = results.table(model, tables.TOKENS)
     pairs = [panels.words(results, pair) for pair in settings.pairs]
     found: list[tuple[panels.Words, Predictions]] = []
@@ -131,7 +131,7 @@ def _line(order: list[int], token: int) -> dict[str, Any]:
 
 
 def _grid(count: int, entries: int) -> tuple[Figure, list[tuple[Axes, Axes, Axes]]]:
-    """Per pair a panel, a strip below it and a place for the legend."""
+    """Make a panel for each pair, with a strip and a place for the legend below it."""
     columns = min(count, 2)
     rows = -(-count // columns)
     legend = 0.22 * entries
@@ -180,7 +180,7 @@ def _legend(ax: Axes, one: Predictions, order: list[int]) -> None:
 
 def _places(one: Predictions) -> str:
     if not one.switches:
-        return f"the likeliest next token is {quoted(one.runs[0].token)} all along"
+        return f"the likeliest next token is {quoted(one.runs[0].token)} along the whole path"
     if len(one.switches) > 4:
         return f"the likeliest next token changes {len(one.switches)} times"
     changes = [
@@ -193,12 +193,13 @@ def _places(one: Predictions) -> str:
 def _caption(model: str, found: list[tuple[panels.Words, Predictions]], settings: Settings) -> str:
     said = "; ".join(f"{pair.markdown}: {wording.escape(_places(one))}" for pair, one in found)
     cut = [len(one.probability) for _, one in found if len(one.probability) > len(one.shown)]
-    chosen = f" Of the tokens that were followed, {MOST} are drawn." if cut else ""
+    chosen = f" At most {MOST} of the tokens that were followed are drawn for each pair." if cut else ""
     return (
-        f"**Next-token probabilities along the path**, interpolating at layer {settings.trace_layer}; the strip has "
-        f"the colour of the likeliest token, and thin lines mark where it changes (half-way between the two steps). "
-        f"{said}.{chosen} Model `{model}`, {panels.shown_pairs([pair for pair, _ in found])}, "
-        f"{wording.plural(len(found[0][1].alpha), 'interpolation step')}."
+        f"**Next-token probabilities along the path.** The path is patched in at layer {settings.trace_layer}. The "
+        f"strip has the colour of the likeliest token (pale if that token is not drawn), and thin lines mark where it "
+        f"changes, half-way between two steps. {said}.{chosen} Model `{model}` is shown for "
+        f"{panels.shown_pairs([pair for pair, _ in found])}, with "
+        f"{wording.plural(len(found[0][1].alpha), 'interpolation step')} per curve."
     )
 
 

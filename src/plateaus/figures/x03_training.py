@@ -1,4 +1,4 @@
-"""Sharpness against training step, over the checkpoints of each training run in the config."""
+"""The sharpness at every checkpoint of each training run in the config, against the training step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PER_MODEL = False
 
 
 def series(settings: Settings) -> dict[str, dict[str, float]]:
-    """Training run to its checkpoints and their steps; runs with a single checkpoint are no series."""
+    """Map each training run to its checkpoints and their steps, without runs that have only one checkpoint."""
     found: dict[str, dict[str, float]] = {}
     for model, about in settings.models.items():
         if about.series:
@@ -21,11 +21,11 @@ def series(settings: Settings) -> dict[str, dict[str, float]]:
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """One panel per training run; the steps on a logarithmic axis with room for step 0."""
+    """Draw one panel per training run, with the steps on a logarithmic axis that has room for step 0."""
     found = {name: across.points(results, settings, steps) for name, steps in series(settings).items()}
     found = {name: points for name, points in found.items() if len(points) > 1}
     if not found:
-        return LeftOut("no model of this run has `revisions`, checkpoints of one training run")
+        return LeftOut("this run has no curves of two or more checkpoints of one training run (`revisions` of a model)")
     from matplotlib.figure import Figure
 
     from plateaus.drawing import style
@@ -43,7 +43,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     counts = wording.listed(
         f"{wording.plural(len(points), 'checkpoint')} of `{name}`" for name, points in found.items()
     )
-    caption = f"**Width of the boundary over training**: {counts}. {across.reading(settings)}"
+    caption = f"**Width of the boundary over training.** The figure shows {counts}. {across.reading(settings)}"
     alt = (
         f"{wording.plural(len(found), 'panel')} of the width of the boundary at the logits against training step. "
         + " ".join(f"{name}: {wording.each(pairs)}" for name, pairs in said.items())

@@ -1,4 +1,4 @@
-"""Sharpness against model size, over the trained models of the run."""
+"""The sharpness of the trained models of the run, against their size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PER_MODEL = False
 
 
 def sizes(settings: Settings) -> dict[str, float]:
-    """The trained models with LayerNorm that are no checkpoints of a series, and how many weights they have.
+    """Map the trained models with LayerNorm that are not checkpoints of a series to their numbers of weights.
 
-    Of models of one size the first is taken: the others are variants of it.
+    Only the first model of each size is taken, because the others are variants of it.
     """
     found: dict[float, str] = {}
     for model, about in settings.models.items():
@@ -24,10 +24,10 @@ def sizes(settings: Settings) -> dict[str, float]:
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """One point per model and pair."""
+    """Draw one point per model and shown pair."""
     found = across.points(results, settings, sizes(settings))
     if len(found) < 2:
-        return LeftOut("this run has fewer than two sizes of trained model")
+        return LeftOut("this run has trained models of fewer than two sizes")
     figure, ax = across.frame()
     across.draw(ax, found, results, settings)
     ax.set_xscale("log")
@@ -36,7 +36,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     ax.set_xticks([], minor=True)
     ax.legend(loc="best")
     models = wording.listed(f"`{point.model}` ({_short(point.x)})" for point in found)
-    caption = f"**Width of the boundary against model size**: {models}. {across.reading(settings)}"
+    caption = f"**Width of the boundary against model size.** The models are {models}. {across.reading(settings)}"
     alt = (
         f"The width of the boundary at the logits against the number of weights of {len(found)} models. "
         f"{wording.each(across.ends(found, results, settings))}"

@@ -1,4 +1,4 @@
-"""All claims on all models: estimates and intervals in units of the smallest effect that counts."""
+"""A forest plot of all claims on all models, in units of the smallest effect that counts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TITLE = "The claims"
 READS = (judged.READS[0],)
 PER_MODEL = False
 EDGE = 6.0
-"""Beyond this many units a value is drawn at the edge, with an arrow."""
+"""Values above EDGE or below INNER, in units of the smallest effect, are drawn at the edge with an arrow."""
 INNER = -3.0
 
 
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """A forest plot: one row per claim, one mark per model."""
+    """Draw a forest plot with one row per claim and one mark per model."""
     found = judged.verdicts(results.root)
     margin = float(found.rules.get("equivalence_margin", 1.0))
     tested = [one for one in found.judged if one.scaled(margin) is not None]
@@ -53,17 +53,18 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     ax.set_ylim(len(claims) - 0.4, -0.6)
     ax.set_xlim(INNER - 0.2, EDGE + 0.8)
     ax.set_xticks([-2, 0, 1, 2, 4, 6], ["−2", "0", "1", "2", "4", "6"])
-    ax.set_xlabel("Effect, in smallest effects that count")
+    ax.set_xlabel("Effect / smallest effect that counts")
     if len(models) > 1:
         figure.legend(loc="outside lower center", ncols=min(3, len(models)), handlelength=1.5)
     counts = {word: sum(one.verdict == word for one in tested) for word in judged.SYMBOLS}
     said = wording.listed(f"{count} {word}" for word, count in counts.items() if count)
     caption = (
-        "**The claims, by effect.** Every estimate with its interval, as a distance from nothing in the direction that "
-        "the post predicts, in units of the smallest effect that counts (dashed: 1; claims that something does *not* "
-        "matter: the distance left to the margin, in margins). Filled: holds or contradicted. Verdicts at the right: "
-        f"{wording.listed(f'{symbol} {word}' for word, symbol in judged.SYMBOLS.items() if counts[word])}. Marks at "
-        "an edge with an arrow lie beyond it."
+        "**The claims, by effect.** Each mark is an estimate with its interval: the distance from no effect, positive "
+        "in the direction that the post predicts, in units of the smallest effect that counts (1, dashed). For a claim "
+        "that something does *not* matter, it is the distance left to the equivalence margin, in units of that margin."
+        " A filled mark is a claim that holds or is contradicted. The symbols on the right are the verdicts: "
+        f"{wording.listed(f'{symbol} {word}' for word, symbol in judged.SYMBOLS.items() if counts[word])}. A mark with "
+        "an arrow at an edge lies beyond that edge."
     )
     alt = f"A forest plot of {wording.plural(len(claims), 'claim')} on {wording.listed(models)}: {said}. " + " ".join(
         f"{one.claim} on {one.model}: {one.verdict}." for one in tested

@@ -1,7 +1,7 @@
-"""What a claim's test is given: one model's tables, cut to what it asks for, and which pairs count.
+"""The evidence that a claim's test receives: the tables of one model, filtered for the claim, and the pairs that count.
 
-Pairs of the suite (tag ``suite``) in natural contexts (tag ``natural``) are pooled. Random-token and empty contexts
-are controls, shown apart; published pairs (tag ``published``) are never pooled with anything.
+Pairs of the suite (tag ``suite``) in natural contexts (tag ``natural``) are pooled. Pairs in random-token and empty
+contexts are controls and are shown separately. Published pairs (tag ``published``) are never pooled.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from plateaus.judging.interface import MET, Claim, Finding, NotTested, Rules, Se
 from plateaus.judging.statistics import Dependence, Interval
 
 Filters = Mapping[str, Sequence[Any]]
-"""Column to the values of it that are wanted."""
+"""Column to the values that its rows must have to be kept."""
 
 SUITE, NATURAL, PUBLISHED = "suite", "natural", "published"
 
 
 class Source(Protocol):
-    """Where tables come from: results on disk, or data frames in tests."""
+    """A reader of tables: from results on disk, or from data frames in tests."""
 
     def __call__(self, model: str, table: str, columns: Sequence[str], filters: Filters) -> pd.DataFrame | None:
-        """Some columns and rows of a table over all shards; None where there is no such table or column."""
+        """Return columns and filtered rows of a table over all shards; None if the table or a column is missing."""
         ...
 
 
@@ -37,12 +37,12 @@ class Evidence:
 
     Attributes:
         model: Id of the model.
-        claim: What is tested.
-        control: Id of the model with the same architecture and random weights, None where there is none.
+        claim: The claim that is tested.
+        control: Id of the model with the same architecture and random weights; None if the run has no such model.
         is_control: Whether this model has random weights itself.
-        with_layernorm: For a model whose LayerNorm was removed, the id of its fair control ("" where none is named);
-            None for every other model.
-        trace_layer: The interpolation layer of the traced path.
+        with_layernorm: For a model whose LayerNorm was removed, the id of the model with LayerNorm that it is compared
+            with ("" if the config names none); None for every other model.
+        trace_layer: The interpolation layer of the trace.
         rules: The decision rules.
     """
 
@@ -63,16 +63,21 @@ class Evidence:
         self.with_layernorm = with_layernorm
 
     def table(self, name: str, filters: Filters | None = None, *, model: str | None = None) -> pd.DataFrame:
-        """The columns of a table that the claim declares, and the rows that fit.
+        """Return the rows of a table that match, with the columns that the claim declares for it.
+
+        Args:
+            name: Name of the table; `Claim.needs` must list it.
+            filters: Which rows to keep; None for all.
+            model: Another model whose table to read; None for this one.
 
         Raises:
-            NotTested: the table, a column or every such row is missing.
+            NotTested: the table or a column is missing, or no row matches.
         """
         columns = self.claim.needs[name]
         frame = self._source(model or self.model, name, columns, filters or {})
-        where = "" if model is None else f" of {model}"
+        where = "" if model is None else f" for {model}"
         if frame is None:
-            raise NotTested(f"the table {name}{where} with the columns {', '.join(columns)} is not there")
+            raise NotTested(f"the run has no table {name}{where} with the columns {', '.join(columns)}")
         if frame.empty:
             wanted = ", ".join(f"{key} {' or '.join(map(str, values))}" for key, values in (filters or {}).items())
             raise NotTested(f"the table {name}{where} has no rows{f' with {wanted}' if wanted else ''}")
@@ -82,54 +87,58 @@ class Evidence:
         return frame
 
     def rows(self, name: str, filters: Filters) -> pd.DataFrame | None:
-        """As `table`, for what a claim can do without: None where it is missing."""
+        """Return what `table` returns, or None if it is missing: for data that a claim can do without."""
         try:
             return self.table(name, filters)
         except NotTested:
             return None
 
     def control_model(self) -> str:
-        """The model with random weights.
+        """Return the id of the model with random weights.
 
         Raises:
-            NotTested: there is none.
+            NotTested: the run has no such model.
         """
         if self.control is None:
-            raise NotTested(f"the run has no model with random weights that is like {self.model}")
+            raise NotTested(f"the run has no model with random weights and the architecture of {self.model}")
         return self.control
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """All pairs of the run: id as index; context, a, b, tags."""
+        """All pairs of the run, with the pair id as index and the columns context, a, b and tags.
+
+        Raises:
+            NotTested: the table `endpoints` is missing or empty.
+        """
         columns = ("pair", "context", "a", "b", "tags")
         frame = self._source(self.model, "endpoints", columns, {})
         if frame is None or frame.empty:
-            raise NotTested("the table endpoints is not there")
+            raise NotTested("the table endpoints is missing or empty")
         return frame.assign(pair=frame["pair"].astype(str)).set_index("pair").sort_index()
 
     def tagged(self, *tags: str, without: Sequence[str] = ()) -> list[str]:
-        """Ids of the pairs that have all of some tags and none of others."""
+        """Return the ids of the pairs that have all of `tags` and none of `without`."""
         listed = self.pairs["tags"].fillna("").map(lambda text: {tag.strip() for tag in str(text).split(";")})
         return [str(pair) for pair, own in listed.items() if set(tags) <= own and not own & set(without)]
 
     @cached_property
     def pooled(self) -> list[str]:
-        """Ids of the pairs that are pooled: of the suite, in natural contexts.
+        """Ids of the pairs that are pooled: those of the suite in natural contexts.
 
         Raises:
-            NotTested: fewer than the rules ask for.
+            NotTested: there are fewer than `Rules.min_pairs`.
         """
         found = self.tagged(SUITE, NATURAL, without=(PUBLISHED,))
         if len(found) < self.rules.min_pairs:
             have = f"{len(found)} pairs" if found else "no pairs"
             raise NotTested(
-                f"the run has {have} of the suite in natural contexts, and claims.min_pairs is {self.rules.min_pairs}"
+                f"the run has {have} of the suite in natural contexts, but claims.min_pairs is {self.rules.min_pairs}"
             )
         return found
 
     @property
     def published(self) -> list[str]:
-        """Ids of the published pairs, none where the pairs are not known."""
+        """Ids of the published pairs; empty if the table of pairs is missing."""
         try:
             return self.tagged(PUBLISHED)
         except NotTested:
@@ -141,10 +150,13 @@ class Evidence:
         return self.tagged(SUITE, without=(NATURAL, PUBLISHED))
 
     def usable(self, values: Mapping[str, float]) -> list[str]:
-        """The pooled pairs whose value is known.
+        """Return the ids of the pooled pairs that have a finite value.
+
+        Args:
+            values: Pair to value.
 
         Raises:
-            NotTested: fewer than the rules ask for.
+            NotTested: there are fewer than `Rules.min_pairs`; the exception carries `values`.
         """
         try:
             pooled = self.pooled
@@ -153,32 +165,39 @@ class Evidence:
         found = [pair for pair in pooled if np.isfinite(values.get(pair, np.nan))]
         if len(found) < self.rules.min_pairs:
             raise NotTested(
-                f"{len(found)} of {len(pooled)} pairs have a value of '{self.claim.measure}', and claims.min_pairs is "
-                f"{self.rules.min_pairs}",
+                f"{len(found)} of {len(pooled)} pairs have a value, but claims.min_pairs is {self.rules.min_pairs} "
+                f"(measure: {self.claim.measure})",
                 values,
             )
         return found
 
     def dependence(self, pairs: Sequence[str]) -> Dependence:
-        """Which of some pairs share words or contexts."""
+        """Return which of the pairs share words or contexts."""
         rows = self.pairs.loc[list(pairs)]
         return statistics.dependence(
             rows["a"].tolist(), rows["b"].tolist(), rows["context"].tolist(), self.rules.min_contexts
         )
 
     def interval(self, statistic: Callable[[Any], Any], among: Dependence, what: str) -> Interval:
-        """The crossed bootstrap's interval; `what` keeps the draws of different measures apart."""
+        """Return the crossed bootstrap's interval.
+
+        Args:
+            statistic: Rows of weights (draws, pairs) to values (draws,).
+            among: Which pairs share words or contexts.
+            what: Name of the measure. It is part of the seed, so that measures have draws of their own: another name
+                gives other draws.
+        """
         seed = [self.rules.seed, zlib.crc32(f"{self.claim.id}/{self.model}/{what}".encode())]
         return statistics.interval(statistic, among, self.rules.alpha, self.rules.resamples, seed)
 
-    # ---- putting pairs together ------------------------------------------------------------------
+    # ---- combining pairs -------------------------------------------------------------------------
 
     def median(self, values: Mapping[str, float], *, side: Side = MET, secondary: Sequence[Secondary] = ()) -> Finding:
-        """The median over pairs, tested by signed ranks: for values that are symmetric if there is nothing."""
+        """Test the median over pairs by signed ranks: for values that are symmetric if there is no effect."""
         return self._located(values, "median", side, secondary)
 
     def mean(self, values: Mapping[str, float], *, side: Side = MET, secondary: Sequence[Secondary] = ()) -> Finding:
-        """The mean over pairs, tested by t: for values whose mean, but not whose median, is 0 if there is nothing."""
+        """Test the mean over pairs by t: for values whose mean, but not median, equals the null without an effect."""
         return self._located(values, "mean", side, secondary)
 
     def _located(self, values: Mapping[str, float], kind: str, side: Side, secondary: Sequence[Secondary]) -> Finding:
@@ -210,7 +229,20 @@ class Evidence:
         kind: str = "median",
         bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Secondary | None:
-        """A further measure's median or mean over the pooled pairs; None where fewer have it than the rules ask for."""
+        """Return a further measure's median or mean over the pooled pairs.
+
+        Args:
+            measure: What is measured; it also seeds the bootstrap (see `interval`).
+            values: Pair to value.
+            kind: ``median`` or ``mean``.
+            bounds: Least and largest possible value; the interval is clipped there.
+
+        Returns:
+            None if fewer pooled pairs than `Rules.min_pairs` have a finite value.
+
+        Raises:
+            NotTested: there are fewer pooled pairs than `Rules.min_pairs`.
+        """
         pairs = [pair for pair in self.pooled if np.isfinite(values.get(pair, np.nan))]
         if len(pairs) < self.rules.min_pairs:
             return None
@@ -222,11 +254,11 @@ class Evidence:
 
 
 def standardised(values: Any) -> float:
-    """Mean over standard deviation; 0 where values do not vary about 0."""
+    """Return the mean over the sample standard deviation, or 0 if the values do not vary."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     return float(np.mean(values)) / spread if spread > 0 else 0.0
 
 
 def some(*found: Secondary | None) -> tuple[Secondary, ...]:
-    """Those that there are."""
+    """Return the measures that are not None."""
     return tuple(one for one in found if one is not None)

@@ -1,9 +1,9 @@
-"""What a claim declares and what its test gives back.
+"""What a claim declares and what its test returns.
 
-A claim is one module with a `CLAIM` and a function `test(evidence) -> Finding`. It says which tables and columns it
-needs. Where something is missing it raises `NotTested` with the reason (`plateaus.judging.evidence` does most of that)
-and never anything else. It decides nothing: `plateaus.judging.verdicts` turns all findings of a run into verdicts by
-one rule.
+A claim is one module with a `CLAIM` and a function `test(evidence) -> Finding`. It declares which tables and columns it
+needs. If something is missing, the test raises `NotTested` with the reason and no other exception; most of these checks
+are in `plateaus.judging.evidence`. The test gives no verdict: `plateaus.judging.verdicts` turns all findings of a run
+into verdicts by one rule.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 
 class NotTested(Exception):
-    """Why a claim cannot be tested on a model: a phrase without its full stop.
+    """A claim cannot be tested on a model; the message is the reason, a clause without its full stop.
 
     Attributes:
-        values: Pair to value, as far as there are any; published pairs' are shown as a note.
+        values: Pair to value, for the pairs that have one; the values of published pairs are shown beside the reason.
     """
 
     def __init__(self, reason: str, values: Mapping[str, float] | None = None) -> None:
@@ -29,21 +29,22 @@ class Claim(NamedTuple):
     """The declaration of a claim.
 
     Attributes:
-        id: Its name in the config, such as ``C1``.
+        id: The claim's name in the config, such as ``C1``.
         title: The claim in a few words, as a clause.
         says: What the post says.
-        measure: The primary endpoint, per pair where there is one per pair, with its unit.
+        measure: The primary measure, per pair if each pair has a value, with its unit: a noun phrase that can follow
+            "the median of".
         needs: Table to the columns of it that are read.
-        expected: The sign of the estimate's difference from `null` that the post predicts; 0 where it predicts that
+        expected: The sign of the estimate's difference from `null` that the post predicts; 0 if the post predicts that
             the estimate lies within the equivalence margin of `null`.
-        null: The estimate if there is nothing.
-        minimal_effect: Smallest difference from `null` in the predicted direction that is called an effect (where
-            `expected` is 0: the smallest distance that has to be left to the margin). It is the default of a claim of
-            the user's; those of the package are in the config.
-        bounds: Least and largest value that the measure can have; intervals are cut there.
-        needs_control: Whether a copy of the model with random weights is needed.
-        on_controls: Whether it is tested on random weights as well.
-        figure: The figure to look at.
+        null: The estimate that is expected without an effect.
+        minimal_effect: Smallest difference from `null` in the predicted direction that counts as an effect; if
+            `expected` is 0, the smallest distance from the estimate to the margin. The config's
+            `claims.minimal_effects`, which has a value for each claim of this package, overrides it.
+        bounds: Least and largest value that the measure can have; intervals are clipped there.
+        needs_control: Whether the test needs a copy of the model with random weights.
+        on_controls: Whether the claim is also tested on models with random weights.
+        figure: The figure that shows what the claim is about.
     """
 
     id: str
@@ -61,11 +62,11 @@ class Claim(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A second condition that a claim makes, beside its primary endpoint.
+    """A second condition of a claim, in addition to its primary measure.
 
     Attributes:
-        state: ``met``; ``open``: the data do not say; ``broken``: the data say that it is false.
-        text: A sentence that says so in numbers.
+        state: ``met``; ``open`` if the data do not decide it; ``broken`` if the data show that it is false.
+        text: A sentence that reports the condition with its numbers.
     """
 
     state: str
@@ -76,12 +77,12 @@ MET = Side("met", "")
 
 
 class Secondary(NamedTuple):
-    """A further measure, shown beside the primary one: without a verdict, and in no correction for multiple tests.
+    """A further measure, shown beside the primary one: it has no verdict and no part in the correction of p values.
 
     Attributes:
-        measure: What it is.
-        estimate: Its value.
-        low: Lower end of its interval, NaN where it has none.
+        measure: What is measured, with the statistic over pairs.
+        estimate: The value of the statistic.
+        low: Lower end of the confidence interval; NaN if there is no interval.
         high: Upper end.
         n: Number of pairs.
     """
@@ -97,19 +98,20 @@ class Finding(NamedTuple):
     """What a claim's test found on one model.
 
     Attributes:
-        estimate: The primary endpoint over all pooled pairs.
-        low: Lower end of its interval.
+        estimate: The primary measure over all pooled pairs.
+        low: Lower end of the confidence interval.
         high: Upper end.
-        p: Two-sided p value against `Claim.null`; for an equivalence, of the side of the margin that the estimate is
-            on, against the margin.
-        n: Number of pooled pairs.
-        effect_size: Standardised: mean over standard deviation of the per-pair values, or as the claim says.
-        statistic: How the pairs were put together, as a noun: ``median``, ``mean``, ``share``.
-        values: Pair to value, also of pairs that are not pooled, as far as there are any.
-        x: Pair to what the value is held against, where the claim is about a relation over pairs.
+        p: Two-sided p value against `Claim.null`. For an equivalence, the p value against the margin: `p_within` if the
+            estimate lies within it, else `p_beyond` (see `plateaus.judging.statistics.Equivalence`).
+        n: Number of pooled pairs with a value.
+        effect_size: Standardised effect: mean over standard deviation of the pairs' values, unless the claim defines
+            another.
+        statistic: How the pairs were combined, as a noun: ``median``, ``mean``, ``share``.
+        values: Pair to value, including pairs that are not pooled.
+        x: Pair to the other variable, if the claim is about a relation over pairs; else empty.
         side: The claim's second condition.
         secondary: Further measures.
-        margin: The margin of an equivalence; NaN where the claim is none.
+        margin: The equivalence margin; NaN if the claim is not an equivalence.
     """
 
     estimate: float
@@ -127,16 +129,18 @@ class Finding(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """The decision rules, from the section `claims` of the config: fixed before there are results.
+    """The decision rules, from the section `claims` of the config, fixed before there are results.
 
     Attributes:
-        alpha: Level of the tests after Benjamini-Hochberg over claims and models; intervals have level 1 - alpha.
-        equivalence_margin: Changes within it, to both sides, count as none.
+        alpha: Level of the tests after the Benjamini-Hochberg correction over claims and models; confidence intervals
+            have level 1 - alpha.
+        equivalence_margin: Changes of at most this size, in either direction, count as no change.
         min_pairs: Fewest pooled pairs on which a claim is tested.
-        min_contexts: From so many contexts on they are a sample of contexts; fewer are taken as they are.
-        resamples: Bootstrap draws.
+        min_contexts: With at least this many contexts, they are treated as a sample of contexts; with fewer, results
+            are about these contexts alone.
+        resamples: Number of bootstrap draws.
         seed: Seed of the bootstrap.
-        minimal_effects: Claim id to its smallest effect.
+        minimal_effects: Claim id to the smallest effect that counts.
     """
 
     alpha: float = 0.05

@@ -1,4 +1,4 @@
-"""The claims' verdicts as the stage `claims` wrote them, for figures and the page."""
+"""The verdicts on the claims, read from what the stage `claims` wrote, for the figures and the page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from plateaus.data.results import Results, table_path
 
 NOT_TESTED = "not tested"
 SYMBOLS = {"holds": "✔", "holds weakly": "◔", "not seen": "○", "contradicted": "✘", NOT_TESTED: "–"}
-"""Verdict to its symbol: never told by colour alone."""
+"""Verdict to its symbol, so that a verdict is never shown by colour alone."""
 READS = (tables.CLAIMS, tables.CLAIM_VALUES)
 
 
 class Scaled(NamedTuple):
-    """An estimate and its interval in units of the smallest effect that counts, positive where the post predicts."""
+    """An estimate and its interval in units of the smallest effect that counts; positive is what the post predicts."""
 
     estimate: float
     low: float
@@ -44,21 +44,28 @@ class Judged(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One of `SYMBOLS`."""
+        """The verdict, a key of `SYMBOLS`."""
         return str(self.entry["verdict"])
 
     @property
     def tested(self) -> bool:
-        """Whether there is a finding."""
+        """Whether the claim was tested on the model."""
         return self.verdict != NOT_TESTED
 
     @property
     def counter_examples(self) -> list[str]:
-        """Pairs that speak most against the claim, the worst first."""
+        """Ids of the pairs that speak most against the claim, the strongest counter-example first."""
         return [one["pair"] for one in self.entry.get("counter_examples", [])]
 
     def scaled(self, margin: float) -> Scaled | None:
-        """Where a forest plot shows it; an equivalence is measured in margins, since it has no smallest effect."""
+        """Return the estimate and interval as a forest plot shows them, in units of the smallest effect that counts.
+
+        Args:
+            margin: The equivalence margin, which is the unit of an equivalence.
+
+        Returns:
+            None if the claim was not tested or a number is not known.
+        """
         oriented = self.entry.get("oriented")
         if not oriented or any(oriented[name] is None for name in ("e", "low", "high")):
             return None
@@ -68,22 +75,22 @@ class Judged(NamedTuple):
 
 
 class Verdicts(NamedTuple):
-    """All of claims.json."""
+    """The contents of claims.json: the decision rules, and one entry per claim and model."""
 
     rules: dict[str, Any]
     judged: tuple[Judged, ...]
 
     @property
     def claims(self) -> list[str]:
-        """Ids, in the config's order."""
+        """Ids of the claims, in the config's order."""
         return list(dict.fromkeys(one.claim for one in self.judged))
 
     def of(self, claim: str) -> list[Judged]:
-        """One claim on every model."""
+        """Return the entries of one claim, one per model."""
         return [one for one in self.judged if one.claim == claim]
 
     def pairs(self) -> list[str]:
-        """All pairs that are shown as counter-examples."""
+        """Return the ids of all pairs that are shown as counter-examples, sorted."""
         return sorted({pair for one in self.judged for pair in one.counter_examples})
 
 
@@ -94,17 +101,17 @@ def _load(path: Path, _stamp: int) -> Verdicts:
 
 
 def verdicts(root: Path) -> Verdicts:
-    """The verdicts of a run; none where the stage did not run."""
+    """Return the verdicts of a run; empty if claims.json is missing."""
     path = Path(root) / "claims.json"
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else Verdicts({}, ())
 
 
 def values(root: Path, claim: str) -> pd.DataFrame:
-    """The primary measure of every pair and model: model, pair, value, x, pooled."""
+    """Return a claim's primary measure per model and pair, with the columns of the table `claim_values`."""
     frame = tables.read_frame(tables.CLAIM_VALUES, [table_path(root, "all", tables.CLAIM_VALUES, "all")])
     return frame[frame["claim"] == claim]
 
 
 def results_of(root: Path, models: Sequence[str], shards: Sequence[str], pairs: Sequence[str]) -> Results:
-    """A run's results, with the curves of the figures' pairs and of the claims' counter-examples."""
+    """Return a run's results, with the curves of the given pairs and of the claims' counter-examples."""
     return Results(root, models, shards, [*pairs, *verdicts(root).pairs()])

@@ -1,4 +1,4 @@
-"""What several claims read: widths, boundaries and profiles along the path, per pair."""
+"""Measures per pair that several claims read: widths, boundaries, and profiles along the path."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BOUNDARIES = ("pair", "stage", "condition", "interp_layer", "site", "midpoint", 
 
 
 def at_logits(evidence: Evidence, condition: str | None = None) -> Filters:
-    """Filters of the table `sharpness` for the curve of the logits when the path is put in at the trace layer.
+    """Return filters of the table `sharpness` for the curve of the logits, interpolating at the trace layer.
 
     Args:
-        evidence: Where to read.
-        condition: What is frozen; None for the plain sweep.
+        evidence: Its trace layer is used.
+        condition: The freezing condition; None for the sweep without freezing.
     """
     return {
         "stage": ["interpolate" if condition is None else "freeze"],
@@ -34,37 +34,43 @@ def at_logits(evidence: Evidence, condition: str | None = None) -> Filters:
 
 
 def at_layers() -> Filters:
-    """Filters of the table `sharpness` for the curves of resid_post in the plain sweep."""
+    """Return filters of the table `sharpness` for the curves of resid_post in the sweep without freezing."""
     return {"stage": ["interpolate"], "condition": ["none"], "site": ["resid_post"]}
 
 
 def of_logits(
     evidence: Evidence, column: str, *, condition: str | None = None, model: str | None = None
 ) -> dict[str, float]:
-    """A measure of the curve of the logits when the path is put in at the trace layer, by pair.
+    """Return a measure of the curve of the logits, interpolating at the trace layer.
 
     Args:
         evidence: Where to read.
-        column: Of the table `sharpness`.
-        condition: What is frozen; None for the plain sweep.
-        model: Another model than the evidence's.
+        column: Column of the table `sharpness`.
+        condition: The freezing condition; None for the sweep without freezing.
+        model: Another model to read; None for the model of `evidence`.
+
+    Returns:
+        Pair to value.
+
+    Raises:
+        NotTested: the table or a column is missing, or no row matches.
     """
     frame = evidence.table("sharpness", at_logits(evidence, condition), model=model)
     return by_pair(frame, column)
 
 
 def by_pair(frame: pd.DataFrame, column: str) -> dict[str, float]:
-    """A column of a table with one row per pair."""
+    """Return pair to value, from a column of a table with one row per pair."""
     return {str(pair): float(value) for pair, value in zip(frame["pair"], frame[column], strict=True)}
 
 
 def less(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """The difference, for the pairs that have both."""
+    """Return `after` minus `before`, for the pairs that are in both."""
     return {pair: after[pair] - before[pair] for pair in after if pair in before}
 
 
 class Boundary(NamedTuple):
-    """Where the boundary of a pair's curve of the logits lies, in alpha."""
+    """The position of the boundary on a pair's curve of the logits, in alpha: where d~ is .1, .5 and .9."""
 
     begin: float
     middle: float
@@ -72,7 +78,7 @@ class Boundary(NamedTuple):
 
 
 def boundaries(evidence: Evidence) -> dict[str, Boundary]:
-    """The boundaries of all pairs; they need the columns `BOUNDARIES`."""
+    """Return the boundaries of all pairs that have one; the claim must declare the columns `BOUNDARIES`."""
     frame = evidence.table("sharpness", at_logits(evidence))
     columns = (by_pair(frame, name) for name in ("rest_a", "midpoint", "rest_b"))
     begin, middle, rest = columns
@@ -84,12 +90,12 @@ def boundaries(evidence: Evidence) -> dict[str, Boundary]:
 
 
 class Profile(NamedTuple):
-    """A quantity along the path, at every layer.
+    """A quantity along one pair's path, at every layer.
 
     Attributes:
-        layers: (layers,).
-        alpha: (steps,).
-        values: (layers, steps).
+        layers: Indices of the layers, shape (layers,).
+        alpha: Position of each step, shape (steps,).
+        values: Shape (layers, steps).
     """
 
     layers: Floats
@@ -98,9 +104,18 @@ class Profile(NamedTuple):
 
 
 def profiles(frame: pd.DataFrame, column: str, layer: str = "layer") -> dict[str, Profile]:
-    """Cut a table into one profile per pair; a pair without the full grid, or with values unknown, is left out.
+    """Split a table into one profile per pair.
 
-    The full grid is that of all pairs together: every layer and step that any of them has.
+    The grid has every layer and step that any pair has. A pair is left out if it lacks a point of the grid or has a
+    value there that is not finite.
+
+    Args:
+        frame: Rows with the columns pair, step, alpha, `column` and `layer`.
+        column: The quantity.
+        layer: The column with the layers.
+
+    Returns:
+        Pair to profile.
     """
     if frame.empty:
         return {}
@@ -116,16 +131,17 @@ def profiles(frame: pd.DataFrame, column: str, layer: str = "layer") -> dict[str
 
 
 def circular_distance(alpha: Floats, middle: float) -> Floats:
-    """Distance in alpha with the path's two ends joined: from 0 to .5, and .25 for a place taken at random."""
+    """Return the distance in alpha with the path's two ends joined: from 0 to .5, and .25 on average over the path."""
     apart = np.abs(alpha - middle) % 1
     return np.asarray(np.minimum(apart, 1 - apart))
 
 
 def closeness(profile: Profile, middle: float) -> float:
-    """How much nearer to the boundary's middle the peak is than the peaks of the circularly shifted curve.
+    """Return how much nearer the peak is to the boundary's middle than chance, in alpha, as a mean over layers.
 
-    In alpha, mean over layers: 0 for a peak anywhere, at most about .25. Chance is the mean over all shifts, which for
-    a peak is a uniform place among the steps. Steps that are equally high are one peak, at their mean distance.
+    Chance is the mean distance over all circular shifts of the curve, which place the peak uniformly among the steps.
+    The result is 0 on average for a peak at a random place, and at most about .25. Equally high steps count as one peak
+    at their mean distance.
     """
     apart = circular_distance(profile.alpha, middle)
     highest = profile.values >= profile.values.max(1, keepdims=True)
@@ -133,10 +149,10 @@ def closeness(profile: Profile, middle: float) -> float:
 
 
 def contrast(profile: Profile, boundary: Boundary) -> float:
-    """Mean over layers of log(mean inside the boundary / mean outside), less the same for the curve shifted at random.
+    """Return the mean over layers of log(mean inside the boundary / mean outside), minus its mean over circular shifts.
 
-    Inside are the steps between d~ = .1 and .9 of the logits, at least the one nearest to the middle. NaN where no step
-    is outside, or where a layer has nothing on one side.
+    The steps inside are those between d~ = .1 and .9 of the logits, and always the step nearest to the middle. The
+    result is NaN if no step is outside, or if the mean of a layer on one side is 0 for the curve or a shift of it.
     """
     inside = (profile.alpha >= boundary.begin) & (profile.alpha <= boundary.end)
     inside[np.argmin(np.abs(profile.alpha - boundary.middle))] = True
@@ -155,15 +171,20 @@ def contrast(profile: Profile, boundary: Boundary) -> float:
 def per_pair(
     found: Mapping[str, Profile], boundary: Mapping[str, Boundary], measure: Callable[[Profile, Boundary], float]
 ) -> dict[str, float]:
-    """A measure of every pair that has both a profile and a boundary."""
+    """Return the measure of every pair that has both a profile and a boundary."""
     return {pair: measure(one, boundary[pair]) for pair, one in found.items() if pair in boundary}
 
 
 def need_layers(count: int, least: int, what: str) -> None:
-    """Refuse a trend over too few layers.
+    """Check that there are enough layers for a trend.
+
+    Args:
+        count: Number of layers in the run.
+        least: Number of layers that the trend needs.
+        what: The kind of layers, as a plural noun for the message.
 
     Raises:
-        NotTested: with the number of layers there are.
+        NotTested: `count` is below `least`.
     """
     if count < least:
         raise NotTested(f"the run has {count} {what}, and a trend over layers needs at least {least}")

@@ -1,4 +1,4 @@
-"""The form of a module that holds one claim."""
+"""The protocol of a module that declares one claim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plateaus.judging.interface import Claim, Finding
 
 
 class ClaimModule(Protocol):
-    """A module that holds one claim."""
+    """A module that declares one claim and tests it."""
 
     CLAIM: Claim
 
@@ -17,6 +17,6 @@ class ClaimModule(Protocol):
         """Test the claim on one model.
 
         Raises:
-            NotTested: with the reason.
+            NotTested: the claim cannot be tested on this model, with the reason.
         """
         ...

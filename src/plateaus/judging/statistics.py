@@ -1,8 +1,8 @@
-"""The statistics of the claims: pure functions on arrays, one value per prompt pair.
+"""The statistics of the claims: pure functions on arrays with one value per prompt pair.
 
-Pairs are not independent: they share words, and they share contexts. So every test and interval here takes a
-`Dependence`, which says which pairs may be correlated, and estimates how much they are. Where no two pairs share
-anything, each is the textbook procedure that it is named after.
+Pairs are not independent, because they share words and contexts. So every test and interval here takes a `Dependence`,
+which says which pairs may be correlated, and estimates how strongly they are. If no two pairs share anything, each test
+and interval is the textbook procedure that it is named after.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ class Dependence(NamedTuple):
     """Which pairs may be correlated.
 
     Attributes:
-        shared: (pairs, pairs), 1 where two pairs share a word or a context (or are the same), else 0.
-        df: Degrees of freedom of tests: one less than the number of contexts where contexts are a sample, else one
-            less than the number of pairs. Satterthwaite's for the whole matrix is too low where words cross contexts
-            (3.6 in the simulations of the tests, which have 8 contexts, for a false-positive rate of 1 to 2 %).
+        shared: Shape (pairs, pairs): 1 where two pairs share a word or a context, and on the diagonal; else 0.
+        df: Degrees of freedom of the tests: the number of contexts minus one if contexts are a sample, else the number
+            of pairs minus one. Satterthwaite's value for the whole matrix is too low if words recur across contexts:
+            it is 3.6 in the simulated runs, which have 8 contexts, and gives a false-positive rate of 1 to 2 %.
     """
 
     shared: Floats
     df: float
 
     def take(self, chosen: ArrayLike) -> Dependence:
-        """The same for some of the pairs, given by a mask, with no more degrees of freedom than there were."""
+        """Return the dependence among the pairs that a mask (pairs,) selects; `df` never grows."""
         kept = np.flatnonzero(np.asarray(chosen, dtype=bool))
         return Dependence(self.shared[np.ix_(kept, kept)], max(1.0, min(self.df, len(kept) - 1.0)))
 
 
 def dependence(a: Sequence[str], b: Sequence[str], contexts: Sequence[str], min_contexts: int) -> Dependence:
-    """Which pairs share a word, as either end, or a context.
+    """Find which pairs share a word, at either end, or a context.
 
     Args:
         a: First word of each pair.
-        b: Second word.
+        b: Second word of each pair.
         contexts: Context of each pair.
-        min_contexts: With fewer contexts than this, contexts are taken as they are: results are about these alone.
+        min_contexts: With fewer contexts than this, a shared context does not count, and results are about these
+            contexts alone.
     """
     words = np.unique(np.asarray([*a, *b], dtype=str), return_inverse=True)[1]
     where = np.unique(np.asarray(contexts, dtype=str), return_inverse=True)[1]
@@ -67,27 +68,27 @@ def dependence(a: Sequence[str], b: Sequence[str], contexts: Sequence[str], min_
 
 
 def variance_of_sum(scores: ArrayLike, among: Dependence) -> float:
-    """Estimated variance of a sum of scores with mean 0: the sum of s_i s_j over all pairs that may be correlated.
+    """Estimate the variance of a sum of scores with mean 0: the sum of s_i s_j over all i, j that may be correlated.
 
-    The dyadic sandwich (Fafchamps and Gubert 2007; Aronow, Samii and Assenova 2015). Not less than the sum of s_i^2,
-    which is the variance if there is no correlation: negative estimates of correlation are noise here.
+    This is the dyadic sandwich estimator (Fafchamps and Gubert 2007; Aronow, Samii and Assenova 2015). The result is at
+    least the sum of s_i^2, the variance without correlation, because negative estimates of correlation are noise here.
     """
     s = np.asarray(scores, dtype=np.float64)
     return float(max(s @ among.shared @ s, s @ s))
 
 
 def two_sided(t: float, df: float) -> float:
-    """Two-sided p value of a t statistic."""
+    """Return the two-sided p value of a t statistic."""
     return float(2 * stats.t.sf(abs(t), df))
 
 
 def signed_rank(values: ArrayLike, among: Dependence) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test that values are symmetric about 0, for dependent pairs.
+    """Return the two-sided p value of Wilcoxon's signed-rank test of symmetry about 0, for dependent pairs.
 
-    The sum of signed ranks over its standard error, which is estimated from how the signed ranks scatter about their
-    mean, within and across what the pairs share (Rosner, Glynn and Lee 2006 for clusters, studentised). Wilcoxon's own
-    variance, which scatter about 0 gives, has no power where eight contexts, say, all point the same way. Zeros are
-    left out, as by Wilcoxon.
+    The statistic is the sum of signed ranks over its standard error, which is estimated from the scatter of the signed
+    ranks about their mean, including the covariance of dependent pairs (Rosner, Glynn and Lee 2006 for clusters,
+    studentised). Wilcoxon's own variance, from the scatter about 0, has no power if, for example, all of eight contexts
+    point the same way. Zeros are dropped, as in Wilcoxon's test.
     """
     x = np.asarray(values, dtype=np.float64)
     kept = x != 0
@@ -97,10 +98,10 @@ def signed_rank(values: ArrayLike, among: Dependence) -> float:
 
 
 def standard_error(values: ArrayLike, among: Dependence) -> float:
-    """Standard error of the mean of dependent values; infinite where all share something with all.
+    """Return the standard error of the mean of dependent values; infinite if all pairs share something with all others.
 
-    Centring takes a part of the variance that is the mean of `shared`: 1 / n where pairs share nothing, 1 / G for G
-    equal clusters; it is put back.
+    Centring the values removes a fraction of the variance, the mean of `shared`: 1 / n if pairs share nothing, 1 / G
+    for G equal clusters. The estimate is corrected for that.
     """
     x = np.asarray(values, dtype=np.float64)
     left = 1 - float(among.shared.mean())
@@ -110,7 +111,7 @@ def standard_error(values: ArrayLike, among: Dependence) -> float:
 
 
 def mean_test(values: ArrayLike, among: Dependence, null: float = 0.0) -> float:
-    """Two-sided p value of a t test of the mean of dependent values."""
+    """Return the two-sided p value of a t test that the mean of dependent values is `null`."""
     x = np.asarray(values, dtype=np.float64)
     error = standard_error(x, among)
     if error == 0:
@@ -119,12 +120,12 @@ def mean_test(values: ArrayLike, among: Dependence, null: float = 0.0) -> float:
 
 
 class Equivalence(NamedTuple):
-    """Two one-sided t tests (TOST) of a mean against a margin on either side.
+    """Result of two one-sided t tests (TOST) of a mean against the margins on both sides.
 
     Attributes:
         mean: The mean.
-        p_within: p value of "beyond the margin"; small where the mean is shown to be within it.
-        p_beyond: p value of "within the margin"; small where the mean is shown to be beyond it.
+        p_within: p value of the null hypothesis that the mean is beyond the margin; small if the mean is within it.
+        p_beyond: p value of the null hypothesis that the mean is within the margin; small if the mean is beyond it.
     """
 
     mean: float
@@ -133,7 +134,7 @@ class Equivalence(NamedTuple):
 
 
 def equivalence(values: ArrayLike, margin: float, among: Dependence) -> Equivalence:
-    """Whether the mean of dependent values lies within +-margin (Schuirmann 1987)."""
+    """Test whether the mean of dependent values lies within +-margin (Schuirmann 1987)."""
     x = np.asarray(values, dtype=np.float64)
     mean = float(x.mean())
     error = max(standard_error(x, among), 1e-12)
@@ -144,7 +145,7 @@ def equivalence(values: ArrayLike, margin: float, among: Dependence) -> Equivale
 
 
 def wilson(share: float, n: float, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a share of n, where n may be an effective number of observations."""
+    """Return Wilson's score interval of a share of n; n may be an effective number of observations."""
     z = float(stats.norm.ppf(0.5 + level / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -152,7 +153,7 @@ def wilson(share: float, n: float, level: float = 0.95) -> Interval:
 
 
 def effective_number(passed: ArrayLike, among: Dependence) -> float:
-    """How many independent observations dependent ones are worth: n over the design effect (Kish)."""
+    """Return the effective number of independent observations: n over the design effect (Kish)."""
     x = np.asarray(passed, dtype=np.float64)
     centred = x - x.mean()
     alone = float(centred @ centred)
@@ -160,7 +161,7 @@ def effective_number(passed: ArrayLike, among: Dependence) -> float:
 
 
 def share_test(share: float, n: float, null: float) -> float:
-    """Two-sided p value of the exact binomial test of a share, twice the smaller tail; n may be effective."""
+    """Return the exact binomial test's two-sided p value, twice the smaller tail; n may be an effective number."""
     count = share * n
     at_least = 1.0 if count <= 0 else float(special.betainc(count, n - count + 1, null))
     at_most = 1.0 if count >= n else float(special.betaincc(count + 1, n - count, null))
@@ -171,14 +172,15 @@ LOG2 = np.log(2.0)
 
 
 def crossed_weights(among: Dependence, draws: int, generator: np.random.Generator) -> Floats:
-    """Weights of a bootstrap that resamples words and contexts at once, shape (draws, pairs).
+    """Draw the weights of a bootstrap over words and contexts together, shape (draws, pairs).
 
-    The crossed analogue of resampling: every weight is positive with mean 1 and variance 1, as of Rubin's Bayesian
-    bootstrap, and the weights of two pairs that share a word or a context are the same draw, those of others are
-    independent. So a weighted mean varies over draws as the sandwich says that it varies over samples, whereas products
-    of separate draws for words and contexts (the pigeonhole bootstrap) are three times too variable where neither
-    matters. Drawn as exp of Gaussians with covariance ln 2 times `shared`, whose negative eigenvalues (which exist when
-    a shares with b and b with c alone) are set to 0: that only widens intervals.
+    This is the crossed analogue of resampling. Every weight is positive with mean 1 and variance 1, as in Rubin's
+    Bayesian bootstrap; two pairs that share a word or a context get the same draw, and other pairs get independent
+    draws. So the variance of a weighted mean over draws matches the sandwich estimate of its variance over samples.
+    Products of separate draws for words and contexts (the pigeonhole bootstrap) would have three times too much
+    variance if neither words nor contexts matter. The weights are exponentials of Gaussians with covariance ln 2 times
+    `shared`. Negative eigenvalues of that matrix, which exist if, for example, a shares something with b and b with c
+    but a nothing with c, are set to 0, which only widens intervals.
     """
     values, vectors = np.linalg.eigh(among.shared)
     root = vectors * np.sqrt(np.maximum(values, 0))
@@ -188,7 +190,7 @@ def crossed_weights(among: Dependence, draws: int, generator: np.random.Generato
 
 
 def weighted_median(values: ArrayLike, weights: Floats) -> Floats:
-    """The median of values under each row of weights: where the cumulative weight reaches half."""
+    """Return the weighted median, where the cumulative weight reaches half: weights (draws, pairs) to (draws,)."""
     x = np.asarray(values, dtype=np.float64)
     order = np.argsort(x, kind="stable")
     cumulative = np.cumsum(weights[:, order], axis=1)
@@ -199,24 +201,25 @@ def weighted_median(values: ArrayLike, weights: Floats) -> Floats:
 
 
 def weighted_mean(values: ArrayLike, weights: Floats) -> Floats:
-    """The mean of values under each row of weights."""
+    """Return the weighted mean: weights (draws, pairs) to (draws,)."""
     return np.asarray(weights @ np.asarray(values, dtype=np.float64) / weights.sum(1), dtype=np.float64)
 
 
 def interval(
     statistic: Callable[[Floats], Floats], among: Dependence, alpha: float, draws: int, seed: Sequence[int]
 ) -> Interval:
-    """The crossed bootstrap's percentile interval of a statistic.
+    """Return the crossed bootstrap's percentile interval of a statistic.
 
-    Its sides are widened as the tests' standard errors are (see `standard_error`), and by t over z for the degrees of
-    freedom, since eight contexts, say, tell little about how contexts differ.
+    Both sides are widened by the same correction as the standard errors of the tests (see `standard_error`), and by the
+    ratio of the quantiles of t and of the normal distribution, because a few contexts (say eight) tell little about how
+    contexts differ.
 
     Args:
         statistic: Rows of weights (draws, pairs) to values (draws,).
-        among: Which pairs share what.
-        alpha: One less the level.
-        draws: Number of draws.
-        seed: Of the draws.
+        among: Which pairs may be correlated.
+        alpha: One minus the level.
+        draws: Number of bootstrap draws.
+        seed: Seed of the draws.
     """
     pairs = len(among.shared)
     estimate = float(statistic(np.ones((1, pairs)))[0])
@@ -228,7 +231,7 @@ def interval(
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's correlation; 0 where either does not vary, NaN with fewer than three points."""
+    """Return Spearman's correlation over finite points; 0 if x or y does not vary, NaN with fewer than three points."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     kept = np.isfinite(a) & np.isfinite(b)
     if kept.sum() < 3:
@@ -237,7 +240,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def correlation(x: ArrayLike, y: ArrayLike) -> float:
-    """Pearson's correlation; 0 where either does not vary."""
+    """Return Pearson's correlation; 0 if x or y does not vary."""
     a, b = (np.asarray(v, dtype=np.float64) for v in (x, y))
     a, b = a - a.mean(), b - b.mean()
     length = np.sqrt((a @ a) * (b @ b))
@@ -245,11 +248,11 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def residual_ranks(y: ArrayLike, covariates: ArrayLike) -> Floats:
-    """Ranks of y less what a linear fit of the covariates' ranks explains of them.
+    """Return the residuals of a linear fit of the ranks of y by the ranks of the covariates, shape (n,).
 
     Args:
-        y: (n,).
-        covariates: (n, k).
+        y: Shape (n,).
+        covariates: Shape (n, k).
     """
     design = np.column_stack([np.ones(len(np.asarray(y))), *(stats.rankdata(c) for c in np.asarray(covariates).T)])
     ranks = stats.rankdata(y)
@@ -258,15 +261,16 @@ def residual_ranks(y: ArrayLike, covariates: ArrayLike) -> Floats:
 
 
 def relation_test(x: ArrayLike, y: ArrayLike, among: Dependence, used: int = 0) -> float:
-    """Two-sided p value of no relation between two centred variables over dependent pairs, by the mean of products.
+    """Return the two-sided p value of no relation between two centred variables over dependent pairs.
 
-    As `mean_test`, with the standard error raised for what the covariates have taken.
+    This is the t test of `mean_test` on the products x y, with a larger standard error for the degrees of freedom that
+    the covariates used.
 
     Args:
-        x: (n,), centred, such as residual ranks.
-        y: (n,), centred.
-        among: Which pairs share what.
-        used: Number of covariates that were taken out.
+        x: Shape (n,), centred, such as residual ranks.
+        y: Shape (n,), centred.
+        among: Which pairs may be correlated.
+        used: Number of covariates that were regressed out.
     """
     products = np.asarray(x, dtype=np.float64) * np.asarray(y, dtype=np.float64)
     n = len(products)
@@ -275,9 +279,9 @@ def relation_test(x: ArrayLike, y: ArrayLike, among: Dependence, used: int = 0) 
 
 
 def all_shifts(values: ArrayLike) -> Floats:
-    """Every circular shift of a curve (..., n), the unshifted first: shape (n, ..., n).
+    """Return every circular shift of a curve (..., n), the unshifted curve first: shape (n, ..., n).
 
-    The null of a curve that knows nothing of where the boundary is, but is as smooth as it is.
+    The shifts are the null distribution of a curve that is as smooth as this one but unrelated to the boundary.
     """
     x = np.asarray(values, dtype=np.float64)
     n = x.shape[-1]
@@ -286,21 +290,21 @@ def all_shifts(values: ArrayLike) -> Floats:
 
 
 def circular_shift_test(curve: ArrayLike, statistic: Callable[[Floats], Floats]) -> tuple[float, float, float]:
-    """A statistic of a curve against the same of its circular shifts.
+    """Compare a statistic of a curve with the same statistic of its circular shifts.
 
     Args:
-        curve: (..., n).
+        curve: Shape (..., n).
         statistic: Curves (shifts, ..., n) to values (shifts,).
 
     Returns:
-        The statistic, its mean over all shifts, and the share of shifts that reach it (one-sided p value).
+        The statistic, its mean over all shifts, and the share of shifts that reach it (a one-sided p value).
     """
     found = statistic(all_shifts(curve))
     return float(found[0]), float(found.mean()), float((found >= found[0] - 1e-12).mean())
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
-    """Adjust p values for the false discovery rate (Benjamini-Hochberg); NaN where there was no test."""
+    """Adjust p values for the false discovery rate (Benjamini-Hochberg); NaN stays NaN and does not count as a test."""
     raw = np.asarray(p, dtype=np.float64)
     adjusted = np.full(raw.shape, np.nan)
     tested = np.isfinite(raw)

@@ -23,11 +23,11 @@ class Models(NamedTuple):
     """The models of a run.
 
     Attributes:
-        names: In the config's order.
-        controls: Model to the one with the same architecture and random weights.
-        random: The models with random weights.
-        without_layernorm: Models whose LayerNorm was removed, to the first of their `controls`: the same fine-tuning
-            with LayerNorm; "" where none is named.
+        names: Ids of the models, in the config's order.
+        controls: Model to the model with the same architecture and random weights.
+        random: Ids of the models with random weights.
+        without_layernorm: Model whose LayerNorm was removed, to the first of its `controls`, a model with the same
+            fine-tuning and LayerNorm; "" if the config names none.
     """
 
     names: tuple[str, ...]
@@ -37,7 +37,10 @@ class Models(NamedTuple):
 
 
 def from_results(results: Results) -> Source:
-    """Tables on disk. A shard is read at a time and cut before the next, since curves have tens of millions of rows."""
+    """Return a source that reads the tables of a run from disk and keeps what it has read.
+
+    Each shard is filtered before the next one is read, because the tables of curves have tens of millions of rows.
+    """
     kept: dict[tuple[object, ...], pd.DataFrame | None] = {}
 
     def read(model: str, table: str, columns: Sequence[str], filters: Filters) -> pd.DataFrame | None:
@@ -78,7 +81,19 @@ def run_all(
     rules: Rules,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Tested]:
-    """Test every claim on every model."""
+    """Test every claim on every model.
+
+    Args:
+        modules: The claims' modules.
+        source: Where to read tables.
+        models: The models of the run.
+        trace_layer: The interpolation layer of the trace.
+        rules: The decision rules.
+        progress: Called with a line of text after each test.
+
+    Returns:
+        One result per claim and model: claims in the given order, and for each of them the models.
+    """
     found = []
     for module in modules:
         for model in models.names:
@@ -98,7 +113,7 @@ def run_all(
 
 
 def pooled_of(source: Source, model: str, rules: Rules) -> list[str]:
-    """The pairs of a model that are pooled, however few."""
+    """Return the ids of the pooled pairs of a model, even if they are fewer than `Rules.min_pairs`."""
     nothing = Claim("", "", "", "", {}, 0)
     evidence = Evidence(
         source, nothing, model=model, control=None, is_control=False, trace_layer=0, rules=rules._replace(min_pairs=0)
@@ -110,7 +125,7 @@ def pooled_of(source: Source, model: str, rules: Rules) -> list[str]:
 
 
 def run_one(module: ClaimModule, evidence: Evidence) -> Tested:
-    """One claim on one model."""
+    """Test one claim on one model; if it cannot be tested, the result has the reason in place of a finding."""
     claim = module.CLAIM
     try:
         if evidence.is_control and not claim.on_controls:
@@ -123,5 +138,5 @@ def run_one(module: ClaimModule, evidence: Evidence) -> Tested:
         published = {pair: values[pair] for pair in evidence.published if np.isfinite(values.get(pair, np.nan))}
         return Tested(evidence.model, claim, None, str(reason), published)
     if not np.isfinite([finding.estimate, finding.p]).all():
-        return Tested(evidence.model, claim, None, "its measure has no value on these pairs", {})
+        return Tested(evidence.model, claim, None, "its measure has no finite value on these pairs", {})
     return Tested(evidence.model, claim, finding, "", {})

@@ -1,13 +1,14 @@
-"""From findings to verdicts, by one rule for all claims.
+"""Turn findings into verdicts, by one rule for all claims.
 
-Let e be how far the estimate is from "nothing" in the direction that the post predicts (for an equivalence: how far it
-is inside the margin), [low, high] its interval in the same terms, p the adjusted p value, m the claim's minimal effect.
+Let e be the distance of the estimate from its value without an effect, positive in the direction that the post predicts
+(for an equivalence: how far the estimate is inside the margin). Let [low, high] be the confidence interval of e, p the
+adjusted p value, and m the claim's minimal effect.
 
     holds         p < alpha, the interval is above 0, e >= m, and the claim's second condition, if any, is met
-    holds weakly  p < alpha, e > 0, but one of the others is not so
+    holds weakly  p < alpha and e > 0, but one of the other conditions fails
     contradicted  p < alpha and the interval is below 0; or the second condition is shown to be false
-    not seen      everything else
-    not tested    there is no finding, and the reason is given
+    not seen      all other findings
+    not tested    there is no finding; the reason is given
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HOLDS, WEAKLY, NOT_SEEN, CONTRADICTED, NOT_TESTED = (
 
 
 class Oriented(NamedTuple):
-    """An estimate and its interval as distances from nothing, positive where the post predicts."""
+    """An estimate and its interval as distances from no effect, positive in the direction that the post predicts."""
 
     e: float
     low: float
@@ -37,16 +38,17 @@ class Oriented(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One claim on one model.
+    """The verdict on one claim for one model.
 
     Attributes:
         model: Id of the model.
-        claim: The declaration.
-        finding: None where it was not tested.
-        verdict: One of the five.
-        p_adjusted: After Benjamini-Hochberg over all claims and models that were tested; NaN where not tested.
-        reason: Why it was not tested; else "".
-        sentence: All of this in words, generated.
+        claim: The claim's declaration.
+        finding: The finding; None if the claim was not tested.
+        verdict: One of the five verdicts.
+        p_adjusted: p value after the Benjamini-Hochberg correction over all claims and models that were tested; NaN if
+            the claim was not tested.
+        reason: Why the claim was not tested; "" if it was.
+        sentence: The verdict and its numbers in words.
     """
 
     model: str
@@ -59,7 +61,7 @@ class Judgement(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """The result of one test before all are judged together: a finding, or the reason why there is none."""
+    """The result of one test before all are judged together: a finding, or the reason why there is no finding."""
 
     model: str
     claim: Claim
@@ -69,7 +71,7 @@ class Tested(NamedTuple):
 
 
 def orient(claim: Claim, finding: Finding) -> Oriented:
-    """The estimate as the rule sees it."""
+    """Return the estimate and its interval as the rule at the top of this file uses them."""
     estimate, low, high = (x - claim.null for x in (finding.estimate, finding.low, finding.high))
     if claim.expected == 0:
         nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
@@ -81,7 +83,15 @@ def orient(claim: Claim, finding: Finding) -> Oriented:
 
 
 def verdict(oriented: Oriented, p_adjusted: float, minimal_effect: float, alpha: float, side: str = "met") -> str:
-    """The rule at the top of this file."""
+    """Apply the rule at the top of this file.
+
+    Args:
+        oriented: The estimate and its interval, from `orient`.
+        p_adjusted: The adjusted p value.
+        minimal_effect: The smallest effect that counts.
+        alpha: Level of the test.
+        side: State of the second condition (see `Side`).
+    """
     seen = p_adjusted < alpha
     if side == "broken" or (seen and oriented.high < 0):
         return CONTRADICTED
@@ -92,12 +102,12 @@ def verdict(oriented: Oriented, p_adjusted: float, minimal_effect: float, alpha:
 
 
 def minimal_effect(claim: Claim, rules: Rules) -> float:
-    """The config's, else the claim's own."""
+    """Return a claim's smallest effect that counts: the config's value, else the claim's own."""
     return rules.minimal_effects.get(claim.id, claim.minimal_effect)
 
 
 def judge(tested: Sequence[Tested], rules: Rules) -> list[Judgement]:
-    """Verdicts on all claims and models of a run, together because of the correction for their number."""
+    """Judge all claims and models of a run together, because the p values are corrected for the number of tests."""
     adjusted = benjamini_hochberg([math.nan if one.finding is None else one.finding.p for one in tested])
     judged = []
     for one, p in zip(tested, adjusted, strict=True):
@@ -105,7 +115,7 @@ def judge(tested: Sequence[Tested], rules: Rules) -> list[Judgement]:
             sentence = f"Not tested: {one.reason}."
             if one.published:
                 values = ", ".join(f"{pair} {number(x)}" for pair, x in sorted(one.published.items()))
-                sentence += f" The published pairs alone, {one.claim.measure}: {values}."
+                sentence += f" The published pairs alone have the values {values} (measure: {one.claim.measure})."
             judged.append(Judgement(one.model, one.claim, None, NOT_TESTED, math.nan, one.reason, sentence))
             continue
         oriented = orient(one.claim, one.finding)
@@ -117,7 +127,7 @@ def judge(tested: Sequence[Tested], rules: Rules) -> list[Judgement]:
 
 
 def number(x: float) -> str:
-    """Two decimals, more for small values, a true minus sign."""
+    """Format a number with two decimals, or three if it is small, and a true minus sign."""
     if not math.isfinite(x):
         return "unknown"
     small = 0 < abs(x) < 0.095
@@ -125,26 +135,26 @@ def number(x: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p value to two significant digits, or a bound."""
+    """Format a p value with two significant digits, or as a bound if it is very small."""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def describe(
     claim: Claim, finding: Finding, oriented: Oriented, word: str, p: float, smallest: float, rules: Rules
 ) -> str:
-    """One or two sentences with every number of a finding."""
+    """Return the sentences of a verdict, with every number of its finding."""
     level = f"{100 * (1 - rules.alpha):g} %"
     said = (
-        f"{word.capitalize()}: {claim.measure} has the {finding.statistic} {number(finding.estimate)} "
+        f"{word.capitalize()}: the {finding.statistic} of {claim.measure} is {number(finding.estimate)} "
         f"({level} interval {number(finding.low)} to {number(finding.high)}, n = {finding.n} pairs, "
         f"adjusted {p_text(p)})"
     )
     if claim.expected == 0:
-        said += f"; changes within ±{number(finding.margin)} count as none."
+        said += f"; changes within ±{number(finding.margin)} count as no change."
     elif claim.null:
         said += f"; without the effect it would be {number(claim.null)}."
     else:
         said += "."
     if word == WEAKLY and claim.expected and oriented.e < smallest:
-        said += f" That is less than the smallest effect that counts, {number(smallest)}."
+        said += f" This effect is smaller than the smallest effect that counts, {number(smallest)}."
     return " ".join(filter(None, [said, finding.side.text]))

@@ -1,4 +1,4 @@
-"""What the stage writes: rows of the two tables, a page for people and a file for machines."""
+"""What the stage `claims` writes: rows of its two tables, a Markdown page (claims.md) and JSON data (claims.json)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from plateaus.judging.verdicts import NOT_TESTED, Judgement, minimal_effect, num
 
 SYMBOLS = {"holds": "✔", "holds weakly": "◔", "not seen": "○", "contradicted": "✘", NOT_TESTED: "–"}
 WORST = 3
-"""How many counter-examples are listed."""
+"""Number of counter-examples that are listed."""
 
 
 def claim_rows(judged: Sequence[Judgement]) -> list[dict[str, Any]]:
-    """The rows of the table `claims`: the primary measure of each claim and model, then the further ones."""
+    """Return the rows of the table `claims`: per claim and model, the primary measure, then the further measures."""
     rows = []
     for one in judged:
         blank = {
@@ -62,11 +62,11 @@ def claim_rows(judged: Sequence[Judgement]) -> list[dict[str, Any]]:
 
 
 def value_rows(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """The rows of the table `claim_values`: the primary measure's value of every pair.
+    """Return the rows of the table `claim_values`: the value of the primary measure for every pair.
 
     Args:
         judged: All claims and models.
-        pooled: Model to the pairs that are pooled; the others' values are there to be looked at.
+        pooled: Model to the pairs that are pooled. The values of other pairs are written too, for figures to show.
     """
     return [
         {
@@ -85,9 +85,10 @@ def value_rows(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]])
 
 
 def counter_examples(one: Judgement, pooled: Sequence[str]) -> list[tuple[str, float]]:
-    """The pooled pairs whose values lie furthest against what the post says, the worst first.
+    """Return the pooled pairs, with values, that speak most against what the post says, the strongest first.
 
-    None for a claim about a relation over pairs or about a share, where no pair is one by itself.
+    The list is empty for a claim about a relation over pairs or about a share, because no single pair can be a
+    counter-example to it.
     """
     if one.finding is None or one.finding.x or one.finding.statistic == "share":
         return []
@@ -103,7 +104,7 @@ def counter_examples(one: Judgement, pooled: Sequence[str]) -> list[tuple[str, f
 
 
 def as_json(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules) -> dict[str, Any]:
-    """Everything, for machines; numbers that there are not are null."""
+    """Return all rules and verdicts as JSON data; numbers that are not finite become null."""
     claims = []
     for one in judged:
         found = one.finding
@@ -154,13 +155,13 @@ def _finite(value: Any) -> Any:
 
 
 def as_markdown(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules) -> str:
-    """Everything, for people: a table per model, then a paragraph per claim."""
+    """Return all verdicts as Markdown: for each model a table, then a paragraph per claim."""
     lines = [
         "# Claims",
         "",
-        f"Verdicts at level {rules.alpha:g} after Benjamini-Hochberg over all claims and models below that were "
-        f"tested; intervals of {100 * (1 - rules.alpha):g} % from {rules.resamples} draws of a bootstrap over words "
-        "and contexts. Every claim has its smallest effect that counts, fixed in the config.",
+        f"The tests have level {rules.alpha:g} after a Benjamini-Hochberg correction over all claims and models below "
+        f"that were tested. The {100 * (1 - rules.alpha):g} % intervals come from {rules.resamples} draws of a "
+        "bootstrap over words and contexts. The smallest effect that counts is fixed for every claim in the config.",
     ]
     for model in dict.fromkeys(one.model for one in judged):
         mine = [one for one in judged if one.model == model]
@@ -203,6 +204,6 @@ def _paragraph(one: Judgement, pooled: Sequence[str]) -> list[str]:
             lines.append(f"- {further.measure}: {number(further.estimate)}{interval}, n = {further.n}")
         worst = counter_examples(one, pooled)
         if worst:
-            lines.append(f"- furthest against it: {', '.join(f'{pair} ({number(x)})' for pair, x in worst)}")
+            lines.append(f"- pairs most against it: {', '.join(f'{pair} ({number(x)})' for pair, x in worst)}")
         lines.append("")
     return lines

@@ -1,10 +1,11 @@
 """Jacobians of attention, of a whole block and of the chain of blocks, at the last token with the prefix fixed.
 
-Directions are pushed through attention and the MLP without any matrix. Where norms are wanted, the matrices are made
-only at the path's nodes, and those at all other steps follow from them (`plateaus.mechanism.nodes`). Attention's matrix
-has a closed form where that holds (`plateaus.mechanism.attention_jacobian`), the MLP's always has one, and the block's
-is their product, (I + J_mlp) (I + J_attn), or I + J_mlp + J_attn where the two are parallel. Unlike
-the post's released "MLP product", this includes the identity of the skip path and counts no block twice.
+Directions are pushed through attention and the MLP without computing any matrix. Frobenius norms need the matrices,
+which are computed only at the nodes of the path; the norms at all other steps follow from those at the nodes
+(`plateaus.mechanism.nodes`). The Jacobian of the MLP always has a closed form, and that of attention has one on some
+architectures (`plateaus.mechanism.attention_jacobian`). The block's Jacobian is (I + J_mlp) (I + J_attn), or
+I + J_mlp + J_attn if attention and MLP are parallel. Unlike the "MLP product" of the post's released code, this
+includes the identity of the skip connection and counts no block twice.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Branches(NamedTuple):
     Attributes:
         model: The model.
         attention: Attention at the path's rows.
-        mlp: The MLP.
-        mlp_input: (steps, d_model), what it reads.
-        at: The MLP linearised there.
+        mlp: The MLP branch.
+        mlp_input: (steps, d_model), the residual vectors that the MLP branch reads.
+        at: The MLP branch linearised at `mlp_input`.
     """
 
     model: Transformer
@@ -44,14 +45,14 @@ class Branches(NamedTuple):
 
 
 class Pushed(NamedTuple):
-    """Images of directions under a block's Jacobian and under that of its attention."""
+    """Images of directions under the Jacobian of a block's attention and under that of the whole block."""
 
     attn: Float[Tensor, "k steps d_model"]
     block: Float[Tensor, "k steps d_model"]
 
 
 def push(of: Branches, v: Float[Tensor, "k steps d_model"]) -> Pushed:
-    """J_attn v and J_block v for k directions at every row, without making the matrices."""
+    """Return J_attn v and J_block v for k directions at every row, without computing the matrices."""
     parts = [_push(of, some) for some in v.split(of.attention.directions_at_once(v.shape[1]))]
     return parts[0] if len(parts) == 1 else Pushed(*(torch.cat(images) for images in zip(*parts, strict=True)))
 
@@ -67,18 +68,18 @@ def _push(of: Branches, v: Tensor) -> Pushed:
 
 
 class Chain(NamedTuple):
-    """The product of all blocks so far.
+    """The product of the Jacobians of all blocks so far.
 
     Attributes:
-        nodes: Of the path, at the layer before.
-        matrices: The product at each node.
+        nodes: The nodes of the path that were chosen at the last of these blocks.
+        matrices: (nodes, d_model, d_model), the product at each node.
     """
 
     nodes: Nodes
     matrices: Matrices
 
     def at(self, steps: list[int]) -> Matrices:
-        """The product at some steps: as it is where they are nodes, else as a combination of those at the nodes."""
+        """Return the product at some steps: unchanged at nodes, at other steps the linear combination of the nodes'."""
         known = {step: place for place, step in enumerate(self.nodes.steps)}
         if all(step in known for step in steps):
             return self.matrices[[known[step] for step in steps]]
@@ -91,7 +92,7 @@ class Chain(NamedTuple):
 
 
 class Norms(NamedTuple):
-    """Frobenius norms at every step of one layer, and the chain after it."""
+    """Frobenius norms of attention, block and chain at every step of one layer, and the chain including this layer."""
 
     attn: Float[Tensor, " steps"]
     block: Float[Tensor, " steps"]
@@ -100,14 +101,14 @@ class Norms(NamedTuple):
 
 
 def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Tensor, *, memory_gb: float) -> Norms:
-    """The norms of attention, block and chain.
+    """Compute the Frobenius norms of attention, block and chain from their matrices at the nodes.
 
     Args:
-        of: The block.
-        chain: The product of the blocks before; None before the first.
-        sketches: Images of random directions, the same at every step.
-        images: (k, steps, d_model), theirs under the product of all blocks, this one included.
-        memory_gb: Budget for the MLP's matrices, of which some are made at a time.
+        of: The block along one path.
+        chain: The product of the blocks before this one; None if this is the first block of the chain.
+        sketches: Images of random directions, which are the same at every step, under attention and the block.
+        images: (k, steps, d_model), images of random directions under the product of all blocks including this one.
+        memory_gb: Memory budget in GB for the MLP's matrices, which are computed for a few nodes at a time.
     """
     kinds = [values.transpose(0, 1).flatten(1) for values in (sketches.attn, sketches.block, images)]
     chosen = nodes.choose(kinds, () if chain is None else chain.nodes.steps)
@@ -119,7 +120,7 @@ def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Ten
     for some in parts:
         matrices[some] = of.attention.matrices(steps[some])
     attn = nodes.norms(chosen, matrices)
-    for some in parts:  # the block's take the place of attention's
+    for some in parts:  # the block's matrices replace those of attention, to save memory
         matrices[some] = compose(of.model, mlp_jacobian.jacobian(of.mlp, of.mlp_input[steps[some]]), matrices[some])
     block = nodes.norms(chosen, matrices)
     product = matrices
@@ -131,7 +132,7 @@ def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Ten
 
 
 def compose(model: Transformer, of_mlp: Matrices, of_attention: Matrices) -> Matrices:
-    """The block's Jacobian from its parts'; attention's is overwritten."""
+    """Compose the block's Jacobian from those of its MLP and attention; the matrices of attention are overwritten."""
     of_attention.diagonal(dim1=-2, dim2=-1).add_(1)
     return of_attention.add_(of_mlp) if is_parallel(model.bridge) else torch.baddbmm(of_attention, of_mlp, of_attention)
 
@@ -142,10 +143,10 @@ def compose(model: Transformer, of_mlp: Matrices, of_attention: Matrices) -> Mat
 def frobenius_estimate(
     pushed: Float[Tensor, "k steps d_model"],
 ) -> tuple[Float[Tensor, " steps"], Float[Tensor, " steps"]]:
-    """|J|_F from J v at k random sign vectors v (Hutchinson), and the standard error of that estimate.
+    """Estimate |J|_F from J v at k random sign vectors v (Hutchinson), with the standard error of the estimate.
 
-    E |J v|^2 = |J|_F^2 for v with independent entries of mean 0 and variance 1; the error of the root follows from
-    that of the square by the delta method.
+    E |J v|^2 = |J|_F^2 if the entries of v are independent with mean 0 and variance 1. The standard error of |J|_F
+    follows from that of |J|_F^2 by the delta method.
     """
     squares = pushed.square().sum(-1)
     estimate = squares.mean(0).sqrt()
@@ -154,7 +155,13 @@ def frobenius_estimate(
 
 
 def random_signs(k: int, rows: Tensor, seed: int) -> Float[Tensor, "k steps d_model"]:
-    """Vectors of random signs, k of them, the same at every step so that noise is not taken for a change."""
+    """Return k vectors of random signs, each the same at every step, so that noise is not mistaken for a change.
+
+    Args:
+        k: Number of vectors.
+        rows: (steps, d_model), which give shape, type and device.
+        seed: Seed of the random numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (k, 1, rows.shape[-1]), generator=generator).to(rows) * 2 - 1
     return signs.expand(k, *rows.shape)

@@ -1,16 +1,18 @@
 """The Jacobian of attention at the last token in closed form, from what the model itself computes.
 
-With the prefix fixed, a head's output is z = sum_j p_j v_j, p = softmax(s), s_j = c (k_j . q); of the keys and values
-only the token's own, k_t and v_t, depend on its residual vector. So
+A head's output is z = sum_j p_j v_j with p = softmax(s) and s_j = c (k_j . q). With the prefix fixed, the only key and
+value that depend on the residual vector of the last token t are its own, k_t and v_t. Therefore
 
     dz = c [sum_j p_j (v_j - z) k_j^T] dq + c p_t (v_t - z) q^T dk + p_t dv,
 
-and where queries, keys and values (rotated) are affine functions of the normalised residual vector, dq, dk and dv are
-matrices that are the same at every step: they are read off the model once per layer. With the output weights W of the
-head, W dz is p_t times one of these, W dv, and a matrix of the rank of the number of tokens, the sum of the products of
-W p_j (v_j - z) and c k_j^T dq, to which at the token's own place comes c q^T dk. Where there are more tokens than a
-head is wide, the sum over them is taken first. Where a model does more (norms of queries and keys, soft caps), the
-caller finds that the closed form does not hold and differentiates instead; see `plateaus.mechanism.block_jacobian`.
+If queries, keys and values (after the rotation by position) are affine functions of the normalised residual vector,
+dq, dk and dv are matrices that are the same at every step, and they are read from the model once per layer and prefix
+length. With the output weights W of the head, W dz is p_t W dv, a multiple of a fixed matrix, plus one outer product
+per token j, that of W p_j (v_j - z) and c k_j^T dq; for j = t, c q^T dk is added to the second factor. If there are at
+least as many tokens as a head has dimensions, the sum over tokens is taken before the multiplication by W and dq.
+
+If attention computes more than this (norms of queries and keys, soft caps), the closed form does not hold, and
+`plateaus.mechanism.attention_jacobian` differentiates through the model instead.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ class Heads(NamedTuple):
     """What attention computes at the last token.
 
     Attributes:
-        queries: (rows, heads, d_head), as they meet the keys.
-        keys: (rows, kv_heads, length, d_head), the row's own token last.
-        values: (rows, kv_heads, length, d_head).
-        z: (rows, heads * d_head), what the output weights are applied to.
+        queries: (rows, heads, d_head), as they are multiplied by the keys, after any rotation by position.
+        keys: (rows, kv_heads, length, d_head), the prefix and then the row's own token.
+        values: (rows, kv_heads, length, d_head), in the same order.
+        z: (rows, heads * d_head), the heads' outputs, to which the output weights are applied.
     """
 
     queries: Tensor
@@ -48,10 +50,10 @@ class Affine(NamedTuple):
 
     Attributes:
         queries: (heads, d_head, d_model).
-        keys: (kv_heads, d_head, d_model), of the token's own key.
-        values: (kv_heads, d_head, d_model).
+        keys: (kv_heads, d_head, d_model), for the last token's own key.
+        values: (kv_heads, d_head, d_model), for the last token's own value.
         out: (d_model, heads * d_head), the output weights.
-        scale: c, what k . q is multiplied by.
+        scale: c, the factor by which k . q is multiplied.
         norm: The norm before attention.
     """
 
@@ -64,13 +66,13 @@ class Affine(NamedTuple):
 
 
 class _Shares(NamedTuple):
-    """What both ways need: (rows, heads, length) and (rows, heads, length, d_head), queries' and keys' heads matched.
+    """What `push` and `jacobian` both need, with the keys and values repeated so that every query head has its own.
 
     Attributes:
-        p: How much of each token's value a head takes.
-        keys: As in `Heads`, one per query head.
-        away: p_j (v_j - z).
-        through_own: c q^T dk, (rows, heads, d_model).
+        p: (rows, heads, length), the attention weights.
+        keys: (rows, heads, length, d_head).
+        away: (rows, heads, length, d_head), p_j (v_j - z).
+        through_own: (rows, heads, d_model), c q^T dk.
     """
 
     p: Tensor
@@ -94,7 +96,14 @@ def _shares(affine: Affine, heads: Heads) -> _Shares:
 def push(
     affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"], v: Float[Tensor, "k rows d_model"]
 ) -> Float[Tensor, "k rows d_model"]:
-    """J_attn v for k directions at every row, the norm included; arguments as of `jacobian`."""
+    """Return J_attn v for k directions at every row, including the norm before attention.
+
+    Args:
+        affine: The layer's matrices.
+        heads: What attention computes at these rows.
+        rows: resid_pre.
+        v: The directions.
+    """
     shares = _shares(affine, heads)
     u = affine.norm.push(rows, v)
     count, width = heads.queries.shape[1:]
@@ -110,13 +119,13 @@ def push(
 def jacobian(
     affine: Affine, heads: Heads, rows: Float[Tensor, "rows d_model"], values: Float[Tensor, "heads d d"] | None = None
 ) -> Float[Tensor, "rows d_model d_model"]:
-    """J_attn at every row, the norm included.
+    """Return J_attn at every row, including the norm before attention.
 
     Args:
         affine: The layer's matrices.
         heads: What attention computes at these rows.
         rows: resid_pre.
-        values: `through_out(affine)`, where it is at hand.
+        values: `through_out(affine)` if it has been computed already; computed here if None.
     """
     shares = _shares(affine, heads)
     values = through_out(affine) if values is None else values
@@ -126,14 +135,14 @@ def jacobian(
 
 
 def _through_tokens(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor, through_own: Tensor) -> Tensor:
-    """The part of the scores, one outer product per head and token, added to `matrices`.
+    """Add the derivative through the scores to `matrices`, in place, as one outer product per head and token.
 
     Args:
-        matrices: (rows, d_model, d_model).
+        matrices: (rows, d_model, d_model), the derivative through the last token's own value.
         affine: The layer's matrices.
         keys: (rows, heads, length, d_head).
-        away: p_j (v_j - z), of the same shape.
-        through_own: c q^T dk, (rows, heads, d_model).
+        away: (rows, heads, length, d_head), p_j (v_j - z).
+        through_own: (rows, heads, d_model), c q^T dk.
     """
     heads, width = away.shape[1], away.shape[-1]
     left = torch.einsum("mhv,nhjv->nhjm", affine.out.view(-1, heads, width), away)
@@ -143,14 +152,14 @@ def _through_tokens(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor
 
 
 def _through_heads(matrices: Tensor, affine: Affine, keys: Tensor, away: Tensor, through_own: Tensor) -> Tensor:
-    """The same with the sum over tokens taken first; arguments as of `_through_tokens`."""
+    """Return what `_through_tokens` returns, from the same arguments, but with the sum over tokens taken first."""
     through_q = affine.scale * torch.einsum("nhjv,nhjk->nhvk", away, keys)
     z = through_q @ affine.queries + away[:, :, -1, :, None] * through_own[:, :, None, :]
     return matrices + affine.out @ z.flatten(1, 2)
 
 
 def through_out(affine: Affine) -> Float[Tensor, "heads d_model d_model"]:
-    """Each head's output weights times the derivative of its token's own value, for the matrices of many rows."""
+    """Return W dv of each head, its output weights times the derivative of the value, which all rows share."""
     width = affine.values.shape[1]
     heads = affine.out.shape[1] // width
     own = affine.values.repeat_interleave(heads // len(affine.values), dim=0)
@@ -158,16 +167,16 @@ def through_out(affine: Affine) -> Float[Tensor, "heads d_model d_model"]:
 
 
 def read_heads(model: Transformer, layer: int, rows: Tensor, prefix: Prefix) -> Heads:
-    """Run attention on rows of resid_pre and keep what meets in it."""
+    """Run attention on rows of resid_pre and return its queries, keys, values and z."""
     return Heads(**model.attention_parts(layer, rows, prefix))
 
 
 def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None:
-    """Read the matrices of a layer off the model: what its queries, keys and values are at the basis vectors.
+    """Read the matrices of a layer from the model, by computing its queries, keys and values at the basis vectors.
 
     Returns:
-        None where attention has no norm before it, has no single scale, or does not show its queries as they meet the
-        keys, so that the closed form cannot be had.
+        The matrices; None if there is no closed form, because attention has no norm before it or has one after it, its
+        scores are not k . q times one factor, or the model does not expose the queries that are multiplied by the keys.
     """
     block = model.bridge.blocks[layer]
     scale = score_scale(block.attn)
@@ -181,7 +190,7 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
     seen = model.attention_parts(layer, basis, prefix, after_norm=True)
 
     def derived(values: Tensor) -> Tensor:
-        # Centred here once, and so not in every matrix that is made of them.
+        # Centred here once, so that the matrices computed from these need not be centred again.
         return norm.centre((values[1:] - values[:1]).permute(1, 2, 0)).contiguous()
 
     return Affine(

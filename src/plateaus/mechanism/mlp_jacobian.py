@@ -1,16 +1,18 @@
 """The Jacobian of an MLP branch: its Frobenius norm in closed form, and its products with directions.
 
-f(x) = W_out act(W_in n(x) + b_in) + b_out, or gated, f(x) = W_out (act(W_gate n(x)) * (W_in n(x))), where n is
-LayerNorm or RMSNorm. With the norm's gain and centring P folded into A = (W_in * gain) P, its output before the gain
-x^ = P x / sigma and g = act'(z), the Jacobian is W_out diag(g) A (I - x^ x^T / d) / sigma, and
+The branch is f(x) = W_out act(W_in n(x) + b_in) + b_out, or f(x) = W_out (act(W_gate n(x)) * (W_in n(x))) if gated,
+where n is LayerNorm or RMSNorm. Let A = (W_in * gain) P be the input weights with the norm's gain and centring P folded
+in, x^ = P x / sigma the norm's output before the gain, and g = act'(z) the derivative of the activation at the
+pre-activation z. The Jacobian of the branch without a gate is W_out diag(g) A (I - x^ x^^T / d) / sigma, and
 
     |J|_F^2 = (g^T M g - (2/d) |J_fc x^|^2 + |J_fc x^|^2 |x^|^2 / d^2) / sigma^2,   M = (A A^T) * (W_out^T W_out).
 
-One Gram matrix M per layer, made once, therefore gives the norm at every step of every pair by a quadratic form, in
-place of d_model backward passes. `sigma` includes the norm's eps, so nothing is approximated.
+One Gram matrix M per layer, computed once, therefore gives the norm at every step of every pair by a quadratic form
+instead of d_model backward passes; gated branches have three such matrices. `sigma` includes the norm's eps, so nothing
+is approximated.
 
-Where the branch's output goes through a norm as well (Gemma-2, OLMo-2), y^ = P f / sigma_f and gain G, the Jacobian is
-G (P - y^ y^^T / d) J / sigma_f. With G P folded into W_out before M is made, that leaves two products from the left:
+If the branch's output goes through a norm as well (Gemma-2, OLMo-2), with gain G and y^ = P f / sigma_f, the Jacobian
+is G (P - y^ y^^T / d) J / sigma_f. With G P folded into W_out before M is computed, two products with J^T remain:
 
     |J'|_F^2 = (|G P J|_F^2 - (2/d) (J^T P G^2 y^) . (J^T y^) + |G y^|^2 |J^T y^|^2 / d^2) / sigma_f^2.
 """
@@ -28,16 +30,18 @@ from plateaus.model.norm import Norm
 
 
 class Gram(NamedTuple):
-    """What of the quadratic form belongs to the layer and not to the input; the gate's are None in plain MLPs.
+    """The part of the quadratic form that depends on the layer and not on the input.
+
+    The attributes that belong to the gate are None in MLPs without a gate.
 
     Attributes:
-        in_in: (d_mlp, d_mlp).
-        in_gate: Likewise, between input and gate.
-        gate_gate: Likewise.
-        folded_in: `Mlp.folded`'s input weights, (d_mlp, d_model).
-        folded_gate: Its gate weights.
-        post: The same three with the gain of the norm after the branch folded into W_out; None where there is no such
-            norm.
+        in_in: (d_mlp, d_mlp), the Gram matrix M of the input weights.
+        in_gate: (d_mlp, d_mlp), the same for input weights with gate weights.
+        gate_gate: (d_mlp, d_mlp), the same for the gate weights.
+        folded_in: (d_mlp, d_model), the input weights as `Mlp.folded` returns them.
+        folded_gate: (d_mlp, d_model), the gate weights as `Mlp.folded` returns them.
+        post: The same with the gain and centring of the norm after the branch folded into W_out; None if there is no
+            such norm.
     """
 
     in_in: Tensor
@@ -49,11 +53,11 @@ class Gram(NamedTuple):
 
 
 BLOCKS = 8
-"""Into how many parts the rows of a symmetric matrix are cut, of which those above the diagonal are not computed."""
+"""Number of parts into which a symmetric matrix is cut each way; blocks above the diagonal are copied, not computed."""
 
 
 def gram(mlp: Mlp) -> Gram:
-    """(A A^T) * (W_out^T W_out) for each pair of input matrices: made once per layer, for all steps and pairs."""
+    """Compute (A A^T) * (W_out^T W_out) for each pair of input matrices, once per layer for all steps and pairs."""
     a, gate = mlp.folded()
     plain = _gram(a, gate, mlp.w_out.T.contiguous())
     if mlp.post_norm is None:
@@ -62,14 +66,14 @@ def gram(mlp: Mlp) -> Gram:
 
 
 def _gram(a: Tensor, gate: Tensor | None, out: Tensor) -> Gram:
-    """Of input matrices and W_out^T."""
+    """Compute the Gram matrices from the folded input and gate weights and from W_out^T, (d_mlp, d_model)."""
     if gate is None:
         return Gram(_symmetric(a, out), None, None, a, None)
     return Gram(_symmetric(a, out), (a @ gate.T).mul_(out @ out.T), _symmetric(gate, out), a, gate)
 
 
 def _symmetric(a: Tensor, out: Tensor) -> Tensor:
-    """(a a^T) * (out out^T), with each pair of blocks computed once."""
+    """Compute (a a^T) * (out out^T), with each pair of mirrored blocks computed once."""
     n = len(a)
     whole = a.new_empty(n, n)
     size = -(-n // BLOCKS)
@@ -86,11 +90,11 @@ class MlpNorms(NamedTuple):
     """Frobenius norms at every row.
 
     Attributes:
-        mlp: Of the branch with its norms.
-        mlp_fc: Of the branch without them, with respect to the normalised vector before the gain (within the space of
-            centred vectors for LayerNorm).
-        norm: Of one norm alone, gain included: the one before the branch, or after it where there is none before
-            (OLMo-2).
+        mlp: The norm of the branch's Jacobian, including its LayerNorm or RMSNorm layers.
+        mlp_fc: That of the branch without those layers, with respect to the normalised vector before the gain
+            (restricted to centred vectors for LayerNorm).
+        norm: That of one LayerNorm or RMSNorm alone, gain included: the one before the branch, or the one after it if
+            there is none before (OLMo-2).
     """
 
     mlp: Float[Tensor, " rows"]
@@ -99,7 +103,7 @@ class MlpNorms(NamedTuple):
 
 
 def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows, at: Linearisation) -> MlpNorms:
-    """|J|_F in closed form at every row; see the module's docstring.
+    """Compute |J|_F in closed form at every row; the module's docstring has the formulas.
 
     Args:
         mlp: The branch.
@@ -120,15 +124,15 @@ def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows, at: Linearisation) -> MlpN
 def _after_post_norm(
     mlp: Mlp, post: Norm, matrices: Gram, folded: Gram, at: Linearisation, hidden: Tensor, x: Rows
 ) -> Float[Tensor, " rows"]:
-    """|J'|_F^2 with the norm after the branch; see the module's docstring.
+    """Compute |J'|_F^2 of a branch with a norm after it; the module's docstring has the formula.
 
     Args:
         mlp: The branch.
-        post: The norm after it.
-        matrices: The layer's.
-        folded: Those with that norm's gain folded into W_out.
-        at: The hidden units' coefficients.
-        hidden: What the hidden units change by along x^.
+        post: The norm after the branch.
+        matrices: `gram(mlp)`.
+        folded: `matrices.post`, with the gain and centring of the norm after the branch folded into W_out.
+        at: `mlp.linearise(x)`.
+        hidden: (rows, d_mlp), the derivative of the hidden units along x^.
         x: The residual vectors that the branch reads.
     """
     d = x.shape[-1]
@@ -137,7 +141,7 @@ def _after_post_norm(
     whole = mlp.norm.shrink(_form_of(folded, at), along, x)
 
     def pull(w: Rows) -> Rows:
-        """J^T w of the branch before its last norm."""
+        """Return J^T w, where J is the Jacobian of the branch without the norm after it."""
         through = w @ mlp.w_out
         back = (at.through_in * through) @ matrices.folded_in
         if matrices.folded_gate is not None and at.through_gate is not None:
@@ -154,7 +158,10 @@ def _after_post_norm(
 
 
 def separate_norm(mlp: Mlp, x: Rows) -> tuple[Norm, Rows]:
-    """The norm that is looked at alone and what it reads: before the branch, or after it if there is none before."""
+    """Return the norm that is measured on its own, and the vectors that it reads.
+
+    It is the norm before the branch, or the norm after the branch if there is none before.
+    """
     if mlp.norm.scaled or mlp.post_norm is None:
         return mlp.norm, x
     return mlp.post_norm, mlp.before_post_norm(x)
@@ -175,7 +182,7 @@ def _form(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
 
 
 def _through_hidden(matrices: Gram, at: Linearisation, u: Rows) -> Float[Tensor, "rows d_mlp"]:
-    """What the hidden units change by along a centred change u of the normalised vector."""
+    """Return the derivative of the hidden units along a centred change u of the normalised vector before the gain."""
     hidden = at.through_in * (u @ matrices.folded_in.T)
     if matrices.folded_gate is not None and at.through_gate is not None:
         hidden = hidden + at.through_gate * (u @ matrices.folded_gate.T)
@@ -183,7 +190,7 @@ def _through_hidden(matrices: Gram, at: Linearisation, u: Rows) -> Float[Tensor,
 
 
 def push(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
-    """J v of the branch with its norms, one direction per row; `at` is the branch linearised at x."""
+    """Return J v of the branch with its norms, for one direction v per row; `at` is `mlp.linearise(x)`."""
     moved = push_fc(mlp, at, mlp.norm.push(x, v))
     if mlp.post_norm is None:
         return moved
@@ -191,7 +198,7 @@ def push(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
 
 
 def push_fc(mlp: Mlp, at: Linearisation, u: Rows) -> Rows:
-    """J_fc u of the branch without its norms, u being a change of the normalised vector before the gain."""
+    """Return J_fc u of the branch without its norms, where u is a change of the normalised vector before the gain."""
     scaled = u * mlp.norm.gain
     hidden = at.through_in * (scaled @ mlp.w_in.T)
     if mlp.w_gate is not None and at.through_gate is not None:
@@ -200,9 +207,10 @@ def push_fc(mlp: Mlp, at: Linearisation, u: Rows) -> Rows:
 
 
 def push_norm(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
-    """J v of the norm that is looked at alone (`separate_norm`), gain included.
+    """Return J v of the norm that is measured on its own (`separate_norm`), gain included.
 
-    v is a direction at x; for a norm after the branch it is carried to that norm's input, and made as long as v.
+    v is a direction at x. If the norm is the one after the branch, v is first pushed to that norm's input and then
+    normalised to length 1.
     """
     norm, read = separate_norm(mlp, x)
     if read is not x:
@@ -211,11 +219,11 @@ def push_norm(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
 
 
 def jacobian(mlp: Mlp, x: Rows) -> Float[Tensor, "rows d_model d_model"]:
-    """The whole Jacobian of the branch with its norms at every row, for products along the layers."""
+    """Compute the whole Jacobian of the branch with its norms at every row, for the products along the layers."""
     at = mlp.linearise(x)
     a, gate = mlp.folded()
     hidden = at.through_in[:, :, None] * a
     if gate is not None and at.through_gate is not None:
-        hidden.addcmul_(at.through_gate[:, :, None], gate)  # in place: this is the largest thing there is
+        hidden.addcmul_(at.through_gate[:, :, None], gate)  # in place, since this tensor is the largest one
     whole = mlp.norm.through(x, mlp.w_out @ hidden)
     return whole if mlp.post_norm is None else mlp.post_norm.after(mlp.before_post_norm(x), whole)

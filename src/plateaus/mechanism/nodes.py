@@ -1,12 +1,12 @@
-"""A few points of a path that stand for all: its nodes.
+"""The nodes of a path: a few of its steps that represent all others.
 
-The Jacobians along a path change smoothly with alpha, so that those at a few of its steps, the nodes, have those at all
-others as linear combinations of them. Which steps, and which combinations, is read off sketches: images of random
-directions, which are cheap to have at every step. A random sketch keeps the lengths of all combinations of so few
-matrices to within some per cent (Johnson and Lindenstrauss), so what a combination leaves out of the sketch is what it
-leaves out of the matrix. It is the interpolative decomposition of the sketches (Cheng, Gimbutas, Martinsson and Rokhlin
-2005), by a pivoted Cholesky factorisation: nodes are added where most is left out, until no step is further from the
-combinations than `tolerance` of its own length.
+The Jacobians along a path change smoothly with alpha, so the Jacobian at any step is close to a linear combination of
+the Jacobians at a few steps, the nodes. The nodes and the combinations are found from sketches: images of random
+directions, which are cheap to compute at every step. A random sketch preserves the lengths of all combinations of so
+few matrices to within a few per cent (Johnson and Lindenstrauss), so the error of a combination in the sketch is close
+to its error in the matrices. The method is the interpolative decomposition of the sketches (Cheng, Gimbutas, Martinsson
+and Rokhlin 2005), computed by a pivoted Cholesky factorisation: a node is added where the error is largest, until the
+error at every step is at most `tolerance` times the length of its own sketch.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 TOLERANCE = 2e-5
-"""Of a matrix's Frobenius norm: a few times what float32 loses through the blocks of a model, so that the combinations
-do not chase its rounding."""
+"""Allowed error as a share of a matrix's Frobenius norm. It is a few times the rounding error of float32 through the
+blocks of a model, so that no nodes are added to fit rounding errors."""
 SHORTEST = 1e-2
-"""Of the typical length of its kind: shorter ones are approximated as if they were that long, or what is next to
-nothing would have to be told from rounding."""
+"""Share of the root mean square length of the sketches of one kind. A shorter sketch is allowed the error of one of
+this length, because a smaller error would be lost in rounding."""
 DIMENSIONS_PER_STEP = 8
-"""Numbers that a sketch has for every step, at least; with fewer, combinations could be found that are none."""
+"""Smallest number of entries of a sketch per step of the path. With fewer, combinations might fit the sketches without
+fitting the matrices."""
 
 
 def directions(steps: int, d_model: int) -> int:
-    """How many random directions a sketch takes."""
+    """Return the number of random directions that a sketch needs, for a path of `steps` steps."""
     return max(4, -(-DIMENSIONS_PER_STEP * steps // d_model))
 
 
@@ -37,8 +38,8 @@ class Nodes(NamedTuple):
     """The nodes of a path.
 
     Attributes:
-        steps: Which steps they are, in the order in which they were taken.
-        weights: (steps of the path, nodes), float64: every step as a combination of them.
+        steps: The steps that are nodes, in the order in which they were chosen.
+        weights: (steps of the path, nodes), float64, the coefficients of every step's combination of the nodes.
     """
 
     steps: tuple[int, ...]
@@ -46,30 +47,34 @@ class Nodes(NamedTuple):
 
 
 def every_step(steps: int) -> Nodes:
-    """All steps as nodes."""
+    """Return all steps as nodes, each representing only itself."""
     return Nodes(tuple(range(steps)), torch.eye(steps, dtype=torch.float64))
 
 
 def choose(
     sketches: Sequence[Float[Tensor, "steps numbers"]], before: Sequence[int] = (), *, tolerance: float = TOLERANCE
 ) -> Nodes:
-    """The nodes for matrices of several kinds at once.
+    """Choose nodes that serve matrices of several kinds with the same combinations.
 
     Args:
         sketches: One per kind, on any device.
-        before: Steps that are taken before others.
-        tolerance: How much of a step's sketch may be left out, as a share of its length.
+        before: Steps that are preferred as nodes, such as the nodes of the layer before.
+        tolerance: Allowed error of a step's sketch, as a share of its length.
+
+    Returns:
+        The nodes. Every step is a node if a sketch is too small or holds a value that is not finite.
     """
     steps = len(sketches[0])
     if min(sketch.shape[1] for sketch in sketches) < DIMENSIONS_PER_STEP * steps:
         return every_step(steps)
-    # One combination serves all kinds, so each is scaled as a whole; a step's own length says what it may leave out.
+    # One combination serves all kinds, so each kind is scaled as a whole. The error allowed at a step is relative to
+    # the length of the step's own sketch.
     grams = torch.stack([(whole := _in_float64(sketch)) @ whole.T for sketch in sketches]).cpu()
     squares = grams.diagonal(dim1=1, dim2=2)
     scales = squares.mean(1).clamp_min(torch.finfo(torch.float64).tiny)
     gram = (grams / scales[:, None, None]).sum(0)
     if not bool(torch.isfinite(gram).all()):
-        return every_step(steps)  # a model that overflows is reported where its tables are checked
+        return every_step(steps)  # an overflow in the model is reported when its tables are checked
     allowed = tolerance**2 * (squares / scales[:, None]).amin(0).clamp_min(SHORTEST**2)
     left_out, factor = gram.diagonal().clone(), gram.new_zeros(steps, steps)
     preferred = torch.zeros(steps, dtype=torch.bool)
@@ -91,11 +96,12 @@ def choose(
 
 
 def _in_float64(sketch: Tensor) -> Tensor:
+    # Apple's GPU backend (mps) has no float64.
     return (sketch.cpu() if sketch.device.type == "mps" else sketch).double()
 
 
 def norms(nodes: Nodes, matrices: Float[Tensor, "nodes rows columns"]) -> Float[Tensor, " steps"]:
-    """The Frobenius norm at every step, from the matrices at the nodes and their products with each other."""
+    """Return the Frobenius norm at every step, from the inner products of the matrices at the nodes."""
     flat = matrices.flatten(1)
     gram = (flat @ flat.T).double().cpu()
     own = torch.linalg.vector_norm(flat, dim=1)

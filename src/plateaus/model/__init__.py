@@ -1,1 +1,1 @@
-"""A language model run at its last token alone, behind one interface for all architectures."""
+"""A language model that runs at its last token alone, with one interface for all architectures."""

@@ -1,7 +1,7 @@
-"""Which accelerators this machine has, and that each of them serves one job at a time.
+"""Find the accelerators of this machine and make sure that each of them runs one job at a time.
 
-A job fills a GPU by itself, so jobs that share one only take its memory from each other: each takes one of the
-machine's accelerators as a resource of the scheduler's, and then the first that no other job of this user has.
+One job keeps a GPU busy, so jobs that share a GPU only compete for its memory. Every job therefore requests one
+accelerator from the scheduler and then claims the first one that no other job of this user holds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ NVIDIA = Path("/proc/driver/nvidia/gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _held: list[Any] = []
-"""Locks of this process; the system releases them when it ends, however it ends."""
+"""File locks of this process; the operating system releases them when the process ends, even if it is killed."""
 
 
 def names(device: str) -> list[str]:
-    """The accelerators that jobs on `compute.device` may take on this machine, without loading torch.
+    """Return the names of the accelerators that jobs on `compute.device` may use here, without importing torch.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Returns:
+        One name per accelerator; empty if the jobs run on the CPU.
     """
     if device in ("auto", "cuda"):
         visible = os.environ.get(VISIBLE)
@@ -38,7 +41,7 @@ def names(device: str) -> list[str]:
 
 
 def claim(count: int) -> int:
-    """The number of the first of `count` accelerators that no other job has; the first where all are taken."""
+    """Claim the first of `count` accelerators that no other job holds, and return its number; 0 if all are taken."""
     from filelock import FileLock, Timeout
 
     listed = names("cuda")

@@ -1,9 +1,9 @@
-"""What differs between architectures: the one module that asks, on top of the names TransformerLens gives every model.
+"""Handle the differences between architectures, in this module alone, through TransformerLens' component names.
 
-A block's norms are `ln1` (before attention), `ln2` (before the MLP) and `ln1_post`, `ln2_post` (after each, before the
-result is added to the residual stream). GPT-2, OPT, GPT-NeoX, Llama, Qwen and OLMo-1 have the first two, OLMo-2 the
-last two, Gemma-2 all four. In GPT-NeoX attention and the MLP both read resid_pre. Nothing here goes by a model's name,
-but by what its modules are, so that an architecture of the same parts works without being known.
+The norms of a block are `ln1` (before attention), `ln2` (before the MLP), and `ln1_post` and `ln2_post` (after each of
+them, before the output is added to the residual stream). GPT-2, OPT, GPT-NeoX, Llama, Qwen and OLMo-1 have the first
+two, OLMo-2 has the last two, and Gemma-2 has all four. In GPT-NeoX, attention and the MLP both read resid_pre. This
+module looks at a model's submodules and never at its name, so other architectures with the same parts work as well.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ NORMS = ("ln1", "ln1_post", "ln2", "ln2_post")
 
 
 class Family(NamedTuple):
-    """A row of the table of what is supported: what the tests prove it on.
+    """A row of the table of supported architectures, each of which is covered by tests.
 
     Attributes:
         models: Published models of this architecture.
         layout: Where its norms are, and whether attention and the MLP are parallel.
-        mlp: Its MLP.
+        mlp: Activation function of the MLP, and whether the MLP is gated.
     """
 
     models: str
@@ -46,19 +46,19 @@ SUPPORTED = {
     "olmo": Family("OLMo-1", "norms without weights before", "gated SiLU"),
     "olmo2": Family("OLMo-2", "RMSNorms after, and of queries and keys", "gated SiLU"),
 }
-"""Architecture to its row; `make architectures` measures each against plain Hugging Face models and autograd."""
+"""The supported architectures; `make architectures` compares each with plain Hugging Face models and autograd."""
 
 
 # ---- norms -----------------------------------------------------------------------------------------------------
 
 
 def norm_of(component: Any, d_model: int, like: Tensor) -> Norm:
-    """The weights of a norm component of the bridge.
+    """Return the weights of one of the bridge's norm components.
 
     Args:
-        component: For example `bridge.blocks[0].ln2`.
-        d_model: Its width.
-        like: A tensor whose type and device missing weights take.
+        component: The norm component, for example `bridge.blocks[0].ln2`.
+        d_model: Width of the residual stream.
+        like: A tensor whose dtype and device are used for weights that the norm lacks.
     """
     module = component.original_component
     gain = getattr(module, "weight", None)
@@ -66,18 +66,18 @@ def norm_of(component: Any, d_model: int, like: Tensor) -> Norm:
     centred = "LayerNorm" in type(module).__name__
     eps = next(
         (float(getattr(module, name)) for name in ("eps", "variance_epsilon") if hasattr(module, name)),
-        1e-5,  # OLMo-1 writes its own 1e-5 in the forward pass
+        1e-5,  # OLMo-1 hard-codes 1e-5 in its forward pass
     )
     ones = torch.ones(d_model, dtype=like.dtype, device=like.device)
     if gain is None:
         gain = ones
     elif type(module).__name__.startswith("Gemma"):
-        gain = 1 + gain  # Gemma stores the gain's distance from one
+        gain = 1 + gain  # Gemma stores the gain minus one
     return Norm(gain.detach(), torch.zeros_like(ones) if bias is None else bias.detach(), eps, centred)
 
 
 def complete_norms(bridge: Any) -> None:
-    """Give norms without weights (OLMo-1) ones, which the bridge multiplies by once a norm's scale is edited."""
+    """Give norms without weights (OLMo-1) weights of one, which the bridge needs when a hook edits a norm's scale."""
     norms = [getattr(block, name) for block in bridge.blocks for name in NORMS if has_norm(block, name)]
     like = next(bridge.original_model.parameters())
     for module in (norm.original_component for norm in [*norms, bridge.ln_final]):
@@ -86,7 +86,7 @@ def complete_norms(bridge: Any) -> None:
 
 
 def restore_scales(bridge: Any) -> None:
-    """Set the scale of Gemma's embeddings, a buffer that is rounded where the weights are, to what it is made from."""
+    """Restore the exact scale of Gemma's embeddings, a buffer that was rounded to bfloat16 with the weights."""
     for module in bridge.original_model.modules():
         exact = getattr(module, "scalar_embed_scale", None)
         if exact is not None:
@@ -94,11 +94,11 @@ def restore_scales(bridge: Any) -> None:
 
 
 HOMOGENEITY = 1e-4
-"""Largest defect of a norm that is linear but for its bias; a LayerNorm that works has about 2."""
+"""Largest homogeneity defect of a norm that counts as linear apart from its bias; a normal LayerNorm has about 2."""
 
 
 def homogeneity_defect(norm: Norm) -> float:
-    """Max |f(3x) - 3 f(x)| / max |f(x)| of f = norm - bias: 0 where the norm does not divide by what it reads."""
+    """Return max |f(3x) - 3 f(x)| / max |f(x)| for f = norm - bias; 0 if f does not divide by its input's scale."""
     generator = torch.Generator().manual_seed(0)
     x = 10 * torch.randn(8, len(norm.gain), generator=generator).to(norm.gain)
     at_one, at_three = norm(x) - norm.bias, norm(3 * x) - norm.bias
@@ -106,14 +106,14 @@ def homogeneity_defect(norm: Norm) -> float:
 
 
 def prove_linear(bridge: Any, name: str) -> None:
-    """Prove that the norms of an LN-free model (an epsilon of 1e11 or more in any of them) are all linear.
+    """Check that all norms of an LN-free model are linear; any norm with an epsilon of 1e11 or more makes it LN-free.
 
     Args:
         bridge: A TransformerLens bridge.
-        name: The model, for the message.
+        name: Name of the model, for the message.
 
     Raises:
-        InputError: one of them is not.
+        InputError: if a norm of an LN-free model is not linear.
     """
     parts = [(f"block {n} {kind}", block, kind) for n, block in enumerate(bridge.blocks) for kind in NORMS]
     found = [(place, getattr(part, kind)) for place, part, kind in parts if has_norm(part, kind)]
@@ -127,17 +127,17 @@ def prove_linear(bridge: Any, name: str) -> None:
         if not defect < HOMOGENEITY:
             raise InputError(
                 f"{name}: {place} is not linear (homogeneity defect {defect:.2g}, at most {HOMOGENEITY:g} allowed), "
-                "though others of its norms are: this is neither a stock model nor an LN-free one; fetch it again"
+                "but the model has a norm with an LN-free epsilon, so it is neither stock nor LN-free: fetch it again"
             )
 
 
 def has_norm(block: Any, name: str) -> bool:
-    """Whether a block has the norm of that name in `NORMS`."""
+    """Return whether a block has the norm with this name, one of `NORMS`."""
     return name in block.submodules
 
 
 def attention_norm(block: Any, like: Tensor) -> Norm | None:
-    """The norm before attention; None where there is none, or where its output goes through another one."""
+    """Return the norm before attention, or None if there is no such norm or attention's output has a norm as well."""
     if not has_norm(block, "ln1") or has_norm(block, "ln1_post"):
         return None
     return norm_of(block.ln1, like.shape[0], like)
@@ -147,16 +147,16 @@ def attention_norm(block: Any, like: Tensor) -> Norm | None:
 
 
 def mlp_reader(block: Any) -> Any:
-    """The module whose input is what the MLP branch reads: the norm before it, or the MLP itself."""
+    """Return the module whose input is the input of the MLP branch: the norm before the MLP, or the MLP itself."""
     return block.ln2 if has_norm(block, "ln2") else block.mlp
 
 
 def mlp_of(bridge: Any, layer: int) -> Mlp:
-    """The weights of one layer's MLP branch.
+    """Return the weights of one layer's MLP branch.
 
     Args:
         bridge: A TransformerLens bridge.
-        layer: Which block.
+        layer: Index of the block.
     """
     from transformers.activations import ACT2FN
 
@@ -188,26 +188,26 @@ def mlp_of(bridge: Any, layer: int) -> Mlp:
 
 
 def is_parallel(bridge: Any) -> bool:
-    """Whether attention and the MLP of a block both read resid_pre (GPT-NeoX, Pythia)."""
+    """Return whether attention and the MLP of a block both read resid_pre (GPT-NeoX, Pythia)."""
     return type(bridge.blocks[0]).__name__ == "ParallelBlockBridge"
 
 
-# ---- what is held still, and what is read -------------------------------------------------------------------------
+# ---- hook points, and the logits ----------------------------------------------------------------------------------
 
 
 def freezing_points(block: Any) -> list[tuple[str, Any]]:
-    """Kind of component to its hook point, over all components of a block that can be held still."""
+    """Return the kind (``attn``, ``mlp`` or ``norm``) and hook point of each component that can be held still."""
     norms = [("norm", getattr(block, name).hook_scale) for name in NORMS if has_norm(block, name)]
     return [("attn", block.hook_attn_out), ("mlp", block.hook_mlp_out), *norms]
 
 
 def queries_point(attention: Any) -> Any:
-    """Where queries are seen as they meet the keys, rotated where the model rotates them."""
+    """Return the hook point of the queries that are multiplied with the keys, after any rotary embedding."""
     return getattr(attention, "hook_rot_q", attention.q.hook_out)
 
 
 def score_scale(attention: Any) -> float | None:
-    """What q . k is multiplied by; None where scores are more than that product (soft caps, norms of q and k)."""
+    """Return the factor of q . k in the scores; None if it is unknown, or there are soft caps or norms of q and k."""
     module = attention.original_component
     scale = getattr(module, "scaling", None)
     plain = not any(hasattr(module, name) for name in ("q_norm", "k_norm"))
@@ -216,6 +216,6 @@ def score_scale(attention: Any) -> float | None:
 
 
 def cap_logits(bridge: Any, logits: Tensor) -> Tensor:
-    """The model's soft cap on its logits, where it has one (Gemma-2)."""
+    """Apply the model's soft cap to its logits, if it has one (Gemma-2)."""
     cap = getattr(bridge.original_model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap

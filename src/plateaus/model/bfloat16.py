@@ -1,8 +1,8 @@
-"""Weights kept in bfloat16, arithmetic in float32: half of the room on disk and in memory, and rounded weights.
+"""Keep weights in bfloat16 and compute in float32: half the disk space and memory, at the price of rounded weights.
 
-Files are rewritten once, by fetch. Loaded, every matrix stays as it is stored and is widened to float32 whenever a
-component reads it, so that one matrix at a time is there in both; vectors (biases and gains of norms), which take no
-room, are widened for good. Nothing else of a model knows of it: `module.weight` is a float32 tensor as ever.
+The fetch stage rewrites the files once. In a loaded model every matrix stays in bfloat16 and is converted to float32
+whenever a component reads it, so only one matrix at a time exists in both types. Vectors (biases and gains of norms)
+are small and are converted permanently. The rest of the model needs no change: `module.weight` is a float32 tensor.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ CARD = "card.json"
 
 
 def store(folder: Path) -> None:
-    """Round all weights of a Hugging Face folder to bfloat16, file by file; links are replaced, not written through."""
+    """Round all weights of a Hugging Face folder to bfloat16, file by file; links are replaced, not followed."""
     import torch
     from safetensors import safe_open
     from safetensors.torch import save_file
 
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            kept = {name: _rounded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  # no mapping
+            kept = {name: _rounded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  # not a mapping
             metadata = file.metadata()
         new = path.with_suffix(".tmp")
         save_file(kept, new, metadata=metadata)
@@ -46,7 +46,7 @@ def _rounded(weights: Tensor) -> Tensor:
 
 
 def stored(folder: Path) -> bool:
-    """Whether fetch has made this folder with `storage: bfloat16`."""
+    """Return whether fetch made this folder with `storage: bfloat16`, according to the folder's card.json."""
     try:
         source = json.loads((folder / CARD).read_text(encoding="utf-8"))["source"]
     except (OSError, ValueError, KeyError):
@@ -55,7 +55,7 @@ def stored(folder: Path) -> bool:
 
 
 def widen_vectors(module: torch.nn.Module) -> None:
-    """Make parameters of one dimension, and all buffers, float32."""
+    """Convert one-dimensional parameters and all floating-point buffers to float32, in place."""
     for parameter in module.parameters():
         if parameter.dim() < 2:
             parameter.data = parameter.data.float()
@@ -65,7 +65,7 @@ def widen_vectors(module: torch.nn.Module) -> None:
 
 
 def widen_when_read(module: torch.nn.Module) -> None:
-    """Make every bfloat16 parameter below a module a float32 tensor that is made anew whenever it is read."""
+    """Replace every bfloat16 parameter in a module by a property that converts it to float32 each time it is read."""
     import torch
 
     for part in list(module.modules()):
@@ -77,7 +77,7 @@ def widen_when_read(module: torch.nn.Module) -> None:
             delattr(part, name)
             part.register_buffer(_kept(name), kept, persistent=False)
         kind: Any = type(part)
-        # The class keeps its name, by which libraries ask what a component is.
+        # The class keeps its name because libraries identify components by it.
         part.__class__ = type(kind.__name__, (kind,), {name: property(_widened(name)) for name in names})
 
 

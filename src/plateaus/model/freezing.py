@@ -1,13 +1,13 @@
-"""Freezing: holding a component's output, or every norm's scale, still along the path, in layers after the patch.
+"""Freezing: hold a component's output, or every norm's scale, still along the path in the layers after the patch.
 
 - ``mean`` (the post): the output is replaced by its mean over the steps of the same frozen run.
-- ``secant`` (ours): the output is replaced by (1 - alpha) m_A + alpha m_B, the straight line between what the
-  component says in the two unpatched prompts. Both endpoints' outputs stay exactly as they were, so the distance is
-  measured against the same endpoints as without freezing; mean freezing moves them.
-- ``norm_mean`` (ours): every LayerNorm's or RMSNorm's scale is replaced by its mean over the steps, the final norm's
-  too: plateaus without LayerNorm, at test time, on any model.
+- ``secant`` (ours): the output is replaced by (1 - alpha) m_A + alpha m_B, the straight line between the component's
+  outputs m_A and m_B on the two unpatched prompts. The outputs at both endpoints do not change, so the distance is
+  measured against the same endpoints as without freezing; mean freezing moves the endpoints.
+- ``norm_mean`` (ours): the scale of every LayerNorm or RMSNorm, including the final norm, is replaced by its mean over
+  the steps. This tests for plateaus without LayerNorm on any model, without training.
 
-All at the last token; the prefix is never touched.
+Only the last token is frozen; the prefix never changes.
 """
 
 from __future__ import annotations
@@ -24,26 +24,29 @@ _SECANT = {"attn": {"attn_secant"}, "mlp": {"mlp_secant"}, "norm": set[str]()}
 
 
 class Freezing(NamedTuple):
-    """What to hold still in one block, for the groups of one chunk.
+    """The components to hold still in one block, for the groups of one chunk.
 
     Attributes:
-        conditions: One per group.
-        secants: Component to its outputs at the two unpatched prompts, (2, d_model); empty where no group needs it.
+        conditions: One condition per group.
+        secants: Outputs of each component on the two unpatched prompts, (2, d_model); empty if no group needs them.
     """
 
     conditions: tuple[str, ...]
     secants: dict[str, Tensor]
 
     def touches(self, component: str) -> bool:
-        """Whether any group holds this component (attn, mlp, norm) still."""
+        """Return whether any group holds this component (attn, mlp or norm) still."""
         return any(condition in _MEAN[component] | _SECANT[component] for condition in self.conditions)
 
     def apply(self, component: str, values: Tensor) -> Tensor:
-        """A component's values with those of the frozen groups held still.
+        """Return a component's values with those of the frozen groups held still.
 
         Args:
             component: ``attn``, ``mlp`` or ``norm``.
-            values: (groups * steps, ...), in the order of the rows.
+            values: The values at every row, (groups * steps, ...), in the order of the rows.
+
+        Returns:
+            A new tensor with the shape of `values`.
         """
         grouped = values.reshape(len(self.conditions), -1, values.shape[-1]).clone()
         steps = grouped.shape[1]

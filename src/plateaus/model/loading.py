@@ -1,4 +1,4 @@
-"""Loading a model folder into TransformerLens' bridge, on a device of this machine."""
+"""Load a model folder into TransformerLens' bridge, on a device of this machine."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from plateaus.model import accelerators, architecture, bfloat16
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one, and of several one that no other job has.
+    """Return the device with this name, and of several CUDA devices the first one that no other job holds.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``mps``; ``auto`` is a GPU if there is one, and otherwise the CPU.
 
     Raises:
-        InputError: it is not on this machine.
+        InputError: if this machine has no such device.
     """
     have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if have[kind])
     if not have[name]:
-        raise InputError(f"compute.device: {name} is not on this machine: use auto or cpu")
+        raise InputError(f"compute.device: {name} is not available on this machine: use auto or cpu")
     if name == "cuda" and torch.cuda.device_count() > 1:
         return torch.device(name, accelerators.claim(torch.cuda.device_count()))
     return torch.device(name)
 
 
 def boot(folder: Path, device: torch.device, centre: bool) -> Any:
-    """TransformerLens' bridge around the model; arguments as of `Transformer.load`."""
+    """Load the model and return TransformerLens' bridge around it; the arguments are those of `Transformer.load`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports
+        warnings.simplefilter("ignore")  # raised by these imports
         from transformer_lens.model_bridge import TransformerBridge
         from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,7 +1,7 @@
-"""An MLP branch with its norms as plain weights, and its first-order coefficients at every input.
+"""An MLP branch and its norms as plain weights, and the first-order coefficients of its hidden units at every input.
 
 f(x) = W_out act(W_in n(x) + b_in) + b_out, or gated, f(x) = W_out (act(W_gate n(x)) * (W_in n(x))), where n is
-LayerNorm or RMSNorm. `plateaus.mechanism.mlp_jacobian` makes the branch's Jacobian of them.
+LayerNorm or RMSNorm. `plateaus.mechanism.mlp_jacobian` computes the Jacobian of the branch from these coefficients.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ Rows = Float[Tensor, "rows d_model"]
 
 
 class Mlp(NamedTuple):
-    """One layer's MLP branch.
+    """The MLP branch of one layer.
 
     Attributes:
-        norm: What it reads its input through.
-        post_norm: What its output goes through before it is added to the residual stream; None in most models.
-        w_in: (d_mlp, d_model).
-        b_in: (d_mlp,).
-        w_gate: (d_mlp, d_model) in gated MLPs, else None.
-        b_gate: (d_mlp,), else None.
-        w_out: (d_model, d_mlp).
-        b_out: (d_model,).
-        activation: Elementwise.
+        norm: The norm that is applied to the input.
+        post_norm: The norm that is applied to the output before it is added to the residual stream; None in most
+            models.
+        w_in: Input weights, (d_mlp, d_model).
+        b_in: Input biases, (d_mlp,).
+        w_gate: Gate weights, (d_mlp, d_model); None in MLPs without a gate.
+        b_gate: Gate biases, (d_mlp,); None in MLPs without a gate.
+        w_out: Output weights, (d_model, d_mlp).
+        b_out: Output biases, (d_model,).
+        activation: The elementwise activation function.
     """
 
     norm: Norm
@@ -44,12 +45,12 @@ class Mlp(NamedTuple):
     post_norm: Norm | None = None
 
     def __call__(self, x: Rows) -> Rows:
-        """The branch's output, what it adds to the residual stream."""
+        """Return the branch's output, which is added to the residual stream."""
         out = self.before_post_norm(x)
         return out if self.post_norm is None else self.post_norm(out)
 
     def before_post_norm(self, x: Rows) -> Rows:
-        """The output of W_out."""
+        """Return the output of W_out, before `post_norm`."""
         read = self.norm(x)
         z = self.pre_activation(x)
         hidden = self.activation(z)
@@ -58,14 +59,14 @@ class Mlp(NamedTuple):
         return hidden @ self.w_out.T + self.b_out
 
     def pre_activation(self, x: Rows) -> Float[Tensor, "rows d_mlp"]:
-        """What the activation function is applied to: the gate's in gated MLPs."""
+        """Return the pre-activation, which is that of the gate in gated MLPs."""
         read = self.norm(x)
         if self.w_gate is None or self.b_gate is None:
             return read @ self.w_in.T + self.b_in
         return read @ self.w_gate.T + self.b_gate
 
     def linearise(self, x: Rows) -> Linearisation:
-        """The branch's first-order coefficients at every row."""
+        """Return the first-order coefficients of the hidden units at every row."""
         z = self.pre_activation(x)
         slope = derivative(self.activation, z)
         if self.w_gate is None:
@@ -75,30 +76,33 @@ class Mlp(NamedTuple):
         )
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
-        """Input weights with the norm's gain and centring folded in, A = (W_in * gain) P, and the same of the gate."""
+        """Fold the norm's gain and centring into the input weights, A = (W_in * gain) P, and into the gate weights."""
         fold = [None if w is None else self.norm.centre(w * self.norm.gain) for w in (self.w_in, self.w_gate)]
         assert fold[0] is not None
         return fold[0], fold[1]
 
 
 class Linearisation(NamedTuple):
-    """Coefficients of the hidden units: the Jacobian is W_out (diag(through_in) W_in + diag(through_gate) W_gate).
+    """Coefficients of the hidden units in the branch's Jacobian, at every row.
+
+    The Jacobian before `post_norm` is W_out (diag(through_in) W_in + diag(through_gate) W_gate) J_n, where J_n is the
+    Jacobian of `norm`.
 
     Attributes:
-        through_in: (rows, d_mlp); act'(z), or act(gate) in gated MLPs.
-        through_gate: (rows, d_mlp); act'(gate) * up in gated MLPs, else None.
+        through_in: act'(z), or act(gate) in gated MLPs; (rows, d_mlp).
+        through_gate: act'(gate) times the output of W_in, (rows, d_mlp); None in MLPs without a gate.
     """
 
     through_in: Float[Tensor, "rows d_mlp"]
     through_gate: Float[Tensor, "rows d_mlp"] | None
 
     def of_rows(self, rows: slice) -> Linearisation:
-        """The same of some of the rows."""
+        """Return the coefficients of some of the rows."""
         return Linearisation(self.through_in[rows], None if self.through_gate is None else self.through_gate[rows])
 
 
 def derivative(activation: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """The derivative of any elementwise function at every element."""
+    """Return the derivative of an elementwise function at every element of z, with the shape of z."""
     with torch.enable_grad():
         leaf = z.detach().requires_grad_()
         (slope,) = torch.autograd.grad(activation(leaf).sum(), leaf)

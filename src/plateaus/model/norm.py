@@ -1,7 +1,7 @@
-"""A LayerNorm or RMSNorm as plain weights, its Jacobian in closed form, and the norm that does nothing.
+"""A LayerNorm or RMSNorm as plain weights, the closed form of its Jacobian, and a norm that does nothing.
 
-With P the centring (the identity for RMSNorm), sigma the root of the mean square of P x plus eps, and x^ = P x / sigma,
-the normalised vector's Jacobian is (P - x^ x^^T / d) / sigma. `sigma` holds the eps, so nothing is approximated.
+Let P be the centring (the identity for RMSNorm), sigma = sqrt(mean((P x)^2) + eps), and x^ = P x / sigma. The Jacobian
+of the normalised vector x^ is (P - x^ x^^T / d) / sigma. It is exact, because sigma includes eps.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Norm(NamedTuple):
     """LayerNorm or RMSNorm.
 
     Attributes:
-        gain: (d_model,), what the normalised vector is multiplied by.
-        bias: (d_model,), added after the gain; zeros where there is none.
-        eps: Added to the mean square before the root.
+        gain: Factor of the normalised vector, (d_model,).
+        bias: Added after the gain, (d_model,); zeros if the norm has no bias.
+        eps: Added to the mean square before the square root.
         centred: Whether the mean is removed first (LayerNorm).
-        scaled: Whether there is a norm at all; without one the vector is passed on as it is (OLMo-2, before the MLP).
+        scaled: Whether there is a norm at all; if not, the vector is passed on unchanged (OLMo-2, before the MLP).
     """
 
     gain: Float[Tensor, " d_model"]
@@ -35,15 +35,15 @@ class Norm(NamedTuple):
 
     @classmethod
     def none(cls, like: Float[Tensor, " d_model"]) -> Norm:
-        """The norm that does nothing, of a vector's width, type and device."""
+        """Return a norm that does nothing, with the width, dtype and device of a vector."""
         return cls(torch.ones_like(like), torch.zeros_like(like), 0.0, centred=False, scaled=False)
 
     def centre(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        """P x: x without its mean over d_model for LayerNorm, x itself for RMSNorm."""
+        """Return P x, which is x minus its mean over d_model for LayerNorm, and x itself for RMSNorm."""
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     def normalise(self, x: Rows) -> tuple[Rows, Float[Tensor, "rows 1"]]:
-        """The normalised vector before gain and bias, and sigma, the root that it was divided by."""
+        """Return the normalised vector before gain and bias, and sigma, by which it was divided."""
         if not self.scaled:
             return x, torch.ones_like(x[:, :1])
         centred = self.centre(x)
@@ -51,19 +51,22 @@ class Norm(NamedTuple):
         return centred / sigma, sigma
 
     def __call__(self, x: Rows) -> Rows:
-        """The norm's output."""
+        """Return the norm's output."""
         return self.normalise(x)[0] * self.gain + self.bias
 
     def push(self, x: Rows, v: Float[Tensor, "*k rows d_model"]) -> Float[Tensor, "*k rows d_model"]:
-        """The derivative of the normalised vector (before gain) at x along v: (P v - x^ (x^ . v) / d) / sigma.
+        """Return the derivative of the normalised vector (before gain) at x along v, (P v - x^ (x^ . v) / d) / sigma.
 
-        That matrix is symmetric, so this is its product from the left as well.
+        The Jacobian is symmetric, so this is also the product of v with the Jacobian from the left.
         """
         normalised, sigma = self.normalise(x)
         return (self.centre(v) - normalised * self._along(normalised, v)) / sigma
 
     def through(self, x: Rows, whole: Matrices) -> Matrices:
-        """`whole`, which is centred already, times the Jacobian of the normalised vector on the right; in place."""
+        """Multiply `whole`, whose rows are already centred, by the Jacobian of the normalised vector from the right.
+
+        The product is written into `whole`, which is returned.
+        """
         normalised, sigma = self.normalise(x)
         if not self.scaled:
             return whole
@@ -71,7 +74,7 @@ class Norm(NamedTuple):
         return whole.addcmul_(along, normalised[:, None, :], value=-1 / x.shape[-1]).div_(sigma[:, :, None])
 
     def after(self, x: Rows, whole: Matrices) -> Matrices:
-        """The Jacobian of the norm, gain included, times `whole`."""
+        """Return the Jacobian of the norm at x, including the gain, times `whole`."""
         normalised, sigma = self.normalise(x)
         if not self.scaled:
             return whole
@@ -80,9 +83,15 @@ class Norm(NamedTuple):
         return self.gain[:, None] * (centred - removed) / sigma[:, :, None]
 
     def shrink(self, square: Float[Tensor, " rows"], along: Float[Tensor, " rows"], x: Rows) -> Float[Tensor, " rows"]:
-        """|B J_n|_F^2 for any matrix B on centred vectors, from |B|_F^2 and |B x^|^2.
+        """Return |B J_n|_F^2 at every row, for matrices B that act on centred vectors.
 
-        Since x^ is an eigenvector of the projection, this is (|B|^2 - (2/d)|B x^|^2 + |B x^|^2 |x^|^2 / d^2) / sigma^2.
+        J_n is the Jacobian of the normalised vector. The result is
+        (|B|_F^2 - (2/d) |B x^|^2 + |B x^|^2 |x^|^2 / d^2) / sigma^2.
+
+        Args:
+            square: |B|_F^2 at every row.
+            along: |B x^|^2 at every row.
+            x: The inputs of the norm.
         """
         if not self.scaled:
             return square
@@ -92,7 +101,7 @@ class Norm(NamedTuple):
         return kept.clamp_min(0) / sigma.squeeze(-1).square()
 
     def jacobian_norm(self, x: Rows) -> Float[Tensor, " rows"]:
-        """|J|_F of the norm itself, gain included (the post, footnote 4)."""
+        """Return |J|_F of the norm itself, including the gain (the post, footnote 4)."""
         gain, d = self.gain.square(), x.shape[-1]
         whole = (gain.sum() * (1 - 1 / d if self.centred else 1)).expand(len(x))
         return self.shrink(whole, (gain * self.normalise(x)[0].square()).sum(-1), x).sqrt()

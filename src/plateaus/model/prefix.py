@@ -1,4 +1,4 @@
-"""The tokens that both prompts of a pair share: their keys and values, and how blocks are called after them."""
+"""The prefix that both prompts of a pair share: its keys and values, and the arguments of each block after it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 SHARED_FROM = 32
-"""Tokens of a prefix from which rows share copies of its keys and values."""
+"""Shortest prefix, in tokens, for which several rows share a copy of its keys and values."""
 PREFIX_PER_ROW = 8
-"""Tokens of the prefix for every row that shares a copy: each row's scores with the others' tokens are wasted."""
+"""At most one row per this many prefix tokens shares a copy: the scores between rows that share one are wasted."""
 
 
 class Prefix(NamedTuple):
@@ -18,9 +18,10 @@ class Prefix(NamedTuple):
 
     Attributes:
         length: Number of prefix tokens.
-        keys: Per layer, (1, kv_heads, length, d_head), positions already encoded.
-        values: Per layer, the same shape.
-        calls: Per layer, the arguments with which the model calls that block for the token after the prefix.
+        keys: The keys of each layer, (1, kv_heads, length, d_head), after any rotary embedding.
+        values: The values of each layer, with the shape of the keys.
+        calls: The arguments with which the model calls the block of each layer for the token after the prefix,
+            without the residual input.
     """
 
     length: int
@@ -29,10 +30,14 @@ class Prefix(NamedTuple):
     calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
 
     def together(self, rows: int, layer: int) -> int:
-        """How many rows to lay side by side, as positions that see the same copy of the prefix and of themselves.
+        """Return how many rows to put into one sequence, where they share a copy of the prefix's keys and values.
 
-        Every sequence of a batch has keys and values of its own, a copy of the prefix's for each. Rows are all at the
-        position after the prefix, so some of them can be one sequence, in which a mask hides them from each other.
+        Each sequence of a batch needs its own copy of the keys and values of the prefix. All rows are at the position
+        after the prefix, so several rows can form one sequence in which a mask hides them from each other.
+
+        Args:
+            rows: Number of rows; the result divides it.
+            layer: Index of the block.
         """
         args, kwargs = self.calls[layer]
         if self.length < SHARED_FROM or not any(map(_is_mask, (*args, *kwargs.values()))):
@@ -42,12 +47,12 @@ class Prefix(NamedTuple):
     def call(
         self, layer: int, seen: dict[str, Tensor] | None = None, *, together: int = 1
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a block after its residual input, with this prefix as its cache.
+        """Return the arguments of a block that follow its residual input, with this prefix as its cache.
 
         Args:
-            layer: Which block.
-            seen: Where to keep the keys and values that its attention meets.
-            together: How many rows share a copy of the prefix's.
+            layer: Index of the block.
+            seen: If given, the dictionary in which the `keys` and `values` that attention reads are stored.
+            together: How many rows share a copy of the prefix's keys and values.
         """
         args, kwargs = self.calls[layer]
         cache = _Cache(self, seen)
@@ -64,7 +69,7 @@ class Prefix(NamedTuple):
 
 
 class _Cache:
-    """What a block sees as its key-value cache: the prefix, shared by every row, then the row's own token."""
+    """The key-value cache that is passed to a block: the prefix, which all rows share, then the row's own token."""
 
     def __init__(self, prefix: Prefix, seen: dict[str, Tensor] | None = None) -> None:
         self._prefix, self._seen = prefix, seen
@@ -86,12 +91,12 @@ def _is_cache(value: Any) -> bool:
 
 
 def _is_mask(value: Any) -> bool:
-    """Whether an argument of a block is its attention mask, (batch, heads, queries, keys)."""
+    """Return whether an argument of a block is its attention mask, (batch, heads, queries, keys)."""
     return isinstance(value, Tensor) and value.dim() == 4
 
 
 def _own_token_alone(mask: Tensor, together: int) -> Tensor:
-    """The mask of one token after a prefix for several at that place, each of which sees the prefix and itself."""
+    """Extend the mask of one token after a prefix to `together` rows, each of which sees the prefix and itself only."""
     if together == 1:
         return mask
     hidden = False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min

@@ -1,8 +1,8 @@
-"""A causal language model, run at its last token alone over a prefix that is computed once.
+"""Run a causal language model at its last token alone, after a prefix that is computed once.
 
-Everything that differs between architectures is behind this module, most of it inside TransformerLens' bridge,
-which gives every model the same component names. Attention is causal and all prompts of a pair share their
-prefix, so the keys and values of the prefix never change: a row is one residual vector at the last position.
+This module hides the differences between architectures. Most of them are handled by TransformerLens' bridge, which
+gives every model the same component names. Attention is causal and both prompts of a pair share their prefix, so the
+keys and values of the prefix never change, and one residual vector at the last position (a row) is enough.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ Rows = Float[Tensor, "rows d_model"]
 
 
 class _ReachedError(Exception):
-    """Everything that was wanted of a block has been seen; not an error."""
+    """Stops a block once the hooks have seen everything that is needed; not an error."""
 
 
 class BlockOutput(NamedTuple):
-    """One block at the last token.
+    """The output of one block at the last token.
 
     Attributes:
-        resid_post: The residual stream after the block.
-        mlp_input: The residual vector the MLP branch reads (before its norm).
-        parts: Where they were asked for, `attn_out` and `mlp_out`: what attention and the MLP add to the stream.
+        resid_post: The residual stream after the block, (rows, d_model).
+        mlp_input: The residual vectors that the MLP branch reads (before its norm), (rows, d_model).
+        parts: If requested, `attn_out` and `mlp_out`, which attention and the MLP add to the residual stream, each
+            (rows, d_model); otherwise empty.
     """
 
     resid_post: Rows
@@ -44,7 +45,7 @@ class BlockOutput(NamedTuple):
 
 
 class Transformer:
-    """A model folder, loaded for inference on one device in float32."""
+    """A language model that was loaded from a folder, for inference on one device in float32."""
 
     def __init__(self, bridge: Any) -> None:
         self.bridge = bridge
@@ -58,16 +59,16 @@ class Transformer:
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False) -> Transformer:
-        """Load a Hugging Face folder (safetensors and tokenizer), never asking a hub.
+        """Load a Hugging Face folder (safetensors and tokenizer) without contacting a hub.
 
         Args:
-            folder: Made by the fetch stage.
+            folder: The model folder, made by the fetch stage.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-            centre: Remove the mean over d_model from what is written to the residual stream, as TransformerLens
-                2 did for the post (LayerNorm models; logits do not depend on it).
+            centre: Remove the mean over d_model from everything that is written to the residual stream, as
+                TransformerLens 2 did for the post (LayerNorm models; logits do not depend on it).
 
         Raises:
-            InputError: no such folder, the device is not there, or norms that should be linear are not.
+            InputError: if this machine has no such device, or norms that should be linear are not.
         """
         chosen = loading.pick_device(device)
         return cls(lean_imports.lean(lambda: loading.boot(folder, chosen, centre)))
@@ -76,7 +77,11 @@ class Transformer:
 
     @torch.no_grad()
     def run(self, token_ids: list[int]) -> tuple[Float[Tensor, "layers d_model"], Float[Tensor, "position d_vocab"]]:
-        """A plain forward pass of a whole prompt: resid_post of every layer at the last token, and all logits."""
+        """Run a plain forward pass of a whole prompt.
+
+        Returns:
+            resid_post of every layer at the last token, and the logits at every position.
+        """
         captured: list[Tensor] = []
         with self._watch_blocks(lambda _, output: captured.append(_hidden(output)[0, -1].clone())):
             logits = self._forward(token_ids).logits
@@ -84,7 +89,7 @@ class Transformer:
 
     @torch.no_grad()
     def prefix(self, token_ids: list[int]) -> Prefix:
-        """Run a prefix (possibly of no tokens) once and keep what every row after it needs."""
+        """Run a prefix (possibly of no tokens) once and keep everything that the rows after it need."""
         cache = self._forward(token_ids, use_cache=True).past_key_values if token_ids else None
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         handles = [
@@ -96,7 +101,7 @@ class Transformer:
         keys = [] if cache is None else [layer.keys.clone() for layer in cache.layers]
         values = [] if cache is None else [layer.values.clone() for layer in cache.layers]
         try:
-            # Any token will do: the arguments of a block other than its residual input depend on positions alone.
+            # Any token will do: apart from its residual input, a block's arguments depend on positions only.
             after = self._forward([0], use_cache=True, **({} if cache is None else {"past_key_values": cache}))
         finally:
             for handle in handles:
@@ -132,11 +137,11 @@ class Transformer:
         """Run one block on residual vectors at the last position.
 
         Args:
-            layer: Which block.
-            rows: Its input, resid_pre, one row per point.
+            layer: Index of the block.
+            rows: The input of the block, resid_pre, one row per point of the paths.
             prefix: The shared prefix.
-            freezing: What to hold still.
-            parts: Whether to return what attention and the MLP add.
+            freezing: The components to hold still; None for none.
+            parts: Whether to return the outputs of attention and the MLP as well.
         """
         together = prefix.together(len(rows), layer)
         args, kwargs = prefix.call(layer, together=together)
@@ -165,7 +170,13 @@ class Transformer:
         return BlockOutput(output.reshape(rows.shape), seen.pop("mlp_input"), seen)
 
     def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
-        """What attention adds to the residual stream at the last position, its norm included; differentiable."""
+        """Return what attention adds to the residual stream at the last position; differentiable.
+
+        Args:
+            layer: Index of the block.
+            rows: resid_pre, before the norm of attention.
+            prefix: The shared prefix.
+        """
         seen: list[Tensor] = []
 
         def stop(value: Tensor, hook: Any) -> None:
@@ -175,22 +186,22 @@ class Transformer:
         args, kwargs = prefix.call(layer)
         block = self.bridge.blocks[layer]
         with _hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
-            block(rows[:, None, :], *args, **kwargs)  # what comes after attention is never run
+            block(rows[:, None, :], *args, **kwargs)  # the rest of the block never runs
         return seen[0]
 
     @torch.no_grad()
     def attention_parts(self, layer: int, rows: Rows, prefix: Prefix, *, after_norm: bool = False) -> dict[str, Tensor]:
-        """Queries, keys, values and z of attention at the last position.
+        """Return the queries, keys, values and z of attention at the last position.
 
         Args:
-            layer: Which block.
-            rows: resid_pre, or what attention reads after its norm.
-            prefix: The prefix.
-            after_norm: Which of the two.
+            layer: Index of the block.
+            rows: resid_pre, or the output of the norm before attention if `after_norm` is set.
+            prefix: The shared prefix.
+            after_norm: Whether `rows` are the output of the norm.
 
         Returns:
-            `queries` (rows, heads, d_head) as they meet the keys, where the architecture shows them; `keys` and
-            `values` (rows, kv_heads, prefix and own token, d_head); `z` (rows, heads * d_head).
+            `queries` (rows, heads, d_head), as they are multiplied with the keys, if the architecture exposes them;
+            `keys` and `values` (rows, kv_heads, prefix and own token, d_head); `z` (rows, heads * d_head).
         """
         seen: dict[str, Tensor] = {}
         block = self.bridge.blocks[layer]
@@ -216,11 +227,11 @@ class Transformer:
 
     @torch.no_grad()
     def logits(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Float[Tensor, "rows d_vocab"]:
-        """The next-token logits of residual vectors after the last block.
+        """Return the next-token logits of residual vectors after the last block.
 
         Args:
             rows: resid_post of the last block.
-            norm_scale: The final norm's scale at every row in place of its own.
+            norm_scale: If given, the scale that the final norm uses at every row instead of its own.
         """
         points = []
         if norm_scale is not None:
@@ -231,18 +242,18 @@ class Transformer:
 
     @torch.no_grad()
     def final_norm_scale(self, rows: Rows) -> Float[Tensor, "rows 1"]:
-        """The scale by which the final norm divides each row."""
+        """Return the scale by which the final norm divides each row."""
         seen: list[Tensor] = []
         with _hooked([(self.bridge.ln_final.hook_scale, lambda value, hook: seen.append(value.reshape(-1, 1)))]):
             self.bridge.ln_final(rows[:, None, :])
         return seen[0]
 
     def token(self, token_id: int) -> str:
-        """The text of one token."""
+        """Return the text of one token."""
         return str(self.bridge.tokenizer.decode([token_id]))
 
     def bytes_per_row(self, prefix_length: int) -> int:
-        """What one row takes at most while it passes a block, in bytes (float32, measured margin of two)."""
+        """Return the most memory that one row needs in a block, in bytes of float32, with a measured margin of two."""
         attention = 2 * self.n_heads * (prefix_length + 1) + 4 * (prefix_length + 1) * self.d_model
         return 4 * 2 * (8 * self.d_model + 4 * self.d_mlp + attention)
 
@@ -254,12 +265,12 @@ def _hidden(output: Any) -> Tensor:
 
 @contextmanager
 def _hooked(points: Sequence[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
-    """TransformerLens hooks that are there inside the block alone."""
+    """Add TransformerLens hooks to hook points for the duration of a `with` block."""
     for point, function in points:
         point.add_hook(function)
     try:
         with warnings.catch_warnings():
-            # Holding a norm's scale still is what we ask for, and test; the library warns that it has been done.
+            # The library warns about edited scales, but holding a norm's scale still is intended here, and tested.
             warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
             yield
     finally:

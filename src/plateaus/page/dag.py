@@ -1,6 +1,6 @@
-"""The workflow as a picture: a box per stage, an arrow to a stage that takes its outputs.
+"""Draw the workflow: a box for each stage, and an arrow from a stage to each stage that takes its outputs.
 
-Where a longer way of arrows leads to the same stage, the direct arrow is left out, or the picture would be a knot.
+An arrow is left out if a longer path of arrows already leads to the same stage, which keeps the picture readable.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from plateaus.drawing import style
 
 
 def depths(edges: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Stage to the length of the longest way to it from a stage that takes nothing.
+    """Map each stage to the length of the longest path to it from a stage that takes no outputs.
+
+    Args:
+        edges: Stage to the stages whose outputs it takes.
 
     Raises:
-        ValueError: the stages form a circle.
+        ValueError: The stages form a cycle.
     """
     found: dict[str, int] = {}
 
     def visit(stage: str, above: tuple[str, ...]) -> int:
         if stage in above:
-            raise ValueError(f"the stages {' -> '.join((*above, stage))} form a circle")
+            raise ValueError(f"the stages {' -> '.join((*above, stage))} form a cycle")
         if stage not in found:
             before = [visit(parent, (*above, stage)) + 1 for parent in edges.get(stage, ())]
             found[stage] = max(before, default=0)
@@ -46,7 +49,7 @@ def draw(edges: Mapping[str, Sequence[str]]) -> Figure:
 
 
 def needed(edges: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """The arrows (from, to) that do not follow from others: the transitive reduction."""
+    """Return the transitive reduction of the graph: the arrows (from, to) that the other arrows do not imply."""
 
     def above(stage: str) -> set[str]:
         return {found for parent in edges.get(stage, ()) for found in ({parent} | above(parent))}
@@ -71,7 +74,7 @@ def _draw(edges: Mapping[str, Sequence[str]]) -> Figure:
     ax.axis("off")
     places: dict[str, tuple[float, float]] = {}
     for depth, stages in enumerate(rows):
-        # Below what they take, so that few arrows cross.
+        # Each stage is placed below the stages that it takes from, so that few arrows cross.
         over = {stage: [places[parent][0] for parent, child in arrows if child == stage] for stage in stages}
         stages.sort(key=lambda stage: sum(over[stage]) / max(1, len(over[stage])))
         for number, stage in enumerate(stages):
@@ -97,11 +100,11 @@ def _draw(edges: Mapping[str, Sequence[str]]) -> Figure:
 
 
 def alt(edges: Mapping[str, Sequence[str]]) -> str:
-    """The same in words."""
+    """Return the alternative text of the picture: the same graph in words."""
     said = [f"{stage} takes {', '.join(parents)}" for stage, parents in edges.items() if parents]
     return f"Diagram of the {len(depths(edges))} stages: {'; '.join(said)}."
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture; see `style.write`."""
+    """Write the picture to a file; see `style.write`."""
     style.write(figure, Path(path), salt="dag", dpi=150)

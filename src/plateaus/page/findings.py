@@ -14,7 +14,7 @@ from plateaus.drawing.contract import Settings
 from plateaus.figures import f07_no_layernorm
 
 SMALL_CHANGE = 0.05
-"""Widths that differ by at most this are said to hardly change."""
+"""If a boundary's width changes by at most this much, the text says that it hardly changes."""
 
 
 def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness[float]:
@@ -22,18 +22,18 @@ def _logits(results: Results, model: str, pair: str, settings: Settings) -> Shar
 
 
 def change(before: float, after: float) -> str:
-    """How a boundary's width changes, in words and numbers."""
+    """Say in words and numbers how the width of a boundary changes."""
     verb = "hardly changes" if abs(after - before) <= SMALL_CHANGE else "widens" if after > before else "narrows"
-    return f"{verb} (w = {wording.number(before)} to {wording.number(after)})"
+    return f"{verb} (from w = {wording.number(before)} to {wording.number(after)})"
 
 
 def freezing(results: Results, model: str, settings: Settings) -> str:
-    """What f06_freezing shows."""
+    """Say what f06_freezing shows."""
     return _frozen(results, model, settings, ("attn_mean", "attn_secant", "mlp_mean", "mlp_secant", "attn_mlp_mean"))
 
 
 def no_layernorm(results: Results, model: str, settings: Settings) -> str:
-    """What f07_no_layernorm shows."""
+    """Say what f07_no_layernorm shows."""
     if f07_no_layernorm.beside(model, settings):
         said = []
         for pair in settings.pairs:
@@ -42,11 +42,11 @@ def no_layernorm(results: Results, model: str, settings: Settings) -> str:
             }
             own = widths.pop(model)
             parts = [
-                f"of {own - w:+.2f} against `{name}` (w = {wording.number(own)} and {wording.number(w)})"
+                f"by {own - w:+.2f} from that on `{name}` (w = {wording.number(own)} against {wording.number(w)})"
                 for name, w in widths.items()
             ]
             said.append(
-                f"For {panels.words(results, pair).markdown}, the boundary at the logits differs in width by a change "
+                f"For {panels.words(results, pair).markdown}, the width of the boundary at the logits differs "
                 f"{wording.listed(parts)}."
             )
         return " ".join(said)
@@ -64,23 +64,29 @@ def _frozen(results: Results, model: str, settings: Settings, names: tuple[str, 
         }
         before = widths.pop("none")
         parts = [f"with {frozen.LOOKS[name].label}, it {change(before, after)}" for name, after in widths.items()]
-        said.append(f"For {panels.words(results, pair).markdown}, the boundary at the logits: {'; '.join(parts)}.")
+        said.append(
+            f"For {panels.words(results, pair).markdown}, the boundary at the logits changes as follows: "
+            f"{'; '.join(parts)}."
+        )
     return " ".join(said)
 
 
 def inside(found: Profiles, boundary: Sharpness[float]) -> int:
-    """In how many layers the largest value lies within the boundary of the logits' curve."""
+    """Count the layers whose largest value lies within the boundary of the logits' curve."""
     return sum(boundary.alpha10 <= one.peak_alpha <= boundary.alpha90 for one in found.values())
 
 
 def peaks_in_boundary(what: str, table: Table, column: str, **filters: object) -> Callable[..., str]:
-    """A finding: in how many layers a quantity is largest within the boundary, and how many chance would give.
+    """Make a finding: in how many layers a quantity peaks within the boundary, and how many chance would give.
 
     Args:
-        what: The quantity, as a noun.
-        table: Where it is.
-        column: Its column.
-        **filters: See `by_layer.profiles`.
+        what: The name of the quantity, as a noun phrase.
+        table: The table that holds the quantity.
+        column: The column of the quantity.
+        **filters: Further columns and the value that each must have; see `by_layer.profiles`.
+
+    Returns:
+        A function of the results, the model and the settings that returns the sentences.
     """
 
     def finding(results: Results, model: str, settings: Settings) -> str:
@@ -92,8 +98,8 @@ def peaks_in_boundary(what: str, table: Table, column: str, **filters: object) -
             said.append(
                 f"For {panels.words(results, pair).markdown}, {what} is largest within the boundary of the logits "
                 f"(alpha {wording.number(boundary.alpha10)} to {wording.number(boundary.alpha90)}) in "
-                f"{inside(found, boundary)} of {wording.plural(len(found), 'layer')}; a peak at a place taken at "
-                f"random would be there in {wording.number(chance, 1)}."
+                f"{inside(found, boundary)} of {wording.plural(len(found), 'layer')}; if the peaks were placed at "
+                f"random, {wording.number(chance, 1)} would be expected there."
             )
         return " ".join(said)
 
@@ -101,7 +107,7 @@ def peaks_in_boundary(what: str, table: Table, column: str, **filters: object) -
 
 
 def of_picture(results: Results, model: str, settings: Settings) -> str:
-    """What f10_mechanism shows."""
+    """Say what f10_mechanism shows."""
     said = []
     for pair in settings.pairs:
         frames = picture.of_model(results, model, pair, settings.trace_layer)
@@ -129,4 +135,4 @@ FINDINGS: dict[str, Callable[[Results, str, Settings], str]] = {
         "the Jacobian norm from active neurons", tables.JACOBIAN, "frobenius", component="mlp_fc"
     ),
 }
-"""Figure to the sentences below it."""
+"""Figure to the function that makes the sentences below it."""

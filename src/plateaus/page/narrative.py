@@ -1,6 +1,6 @@
-"""Sentences about a run, with words chosen by thresholds that the page states, so that they hold whatever it finds.
+"""Generate sentences about a run; their words are chosen by stated thresholds, so they are true of any result.
 
-Everything here goes from tables to Markdown. The thresholds are constants, shown in the page's chapter on the method.
+Every function here turns tables into Markdown. The thresholds are constants, which the page's method chapter shows.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from plateaus.judging import judged
 from plateaus.page import findings
 
 NEARLY_STRAIGHT = 0.7
-"""A boundary at least this wide is called close to a straight line's."""
+"""A curve whose boundary is at least this wide is called about as gradual as a straight line."""
 SMALL_CHANGE = 0.05
-"""Widths that differ by less than this are said to hardly change."""
+"""If the widths of a series differ by less than this, the text says that they hardly change."""
 STEADY, ON_THE_WHOLE = 0.9, 0.5
-"""Rank correlations from which a change is called steady, or a change on the whole."""
+"""Smallest absolute rank correlations at which a change is called steady, and a change on the whole."""
 PEAK = 1.25
-"""A largest step below this many mean steps is not called a peak."""
+"""The largest step is called a peak if it is at least this many times the mean step."""
 
 
 class Row(NamedTuple):
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def summary(results: Results, settings: Settings) -> list[Row]:
-    """The curves of the logits of all models and shown pairs, interpolated at the trace layer."""
+    """Measure the logits' curve of every model and shown pair, interpolated at the trace layer."""
     rows = []
     for model in results.models:
         if settings.trace_layer not in panels.interp_layers(results, model):
@@ -52,7 +52,7 @@ def summary(results: Results, settings: Settings) -> list[Row]:
 
 
 def shape(sharpness: Sharpness[float], rule: Rule) -> str:
-    """What a curve is called, by the plateau rule and by `NEARLY_STRAIGHT`."""
+    """Describe the shape of a curve by the plateau rule and by `NEARLY_STRAIGHT`."""
     if is_plateau(sharpness, rule):
         return "meets the plateau rule"
     if sharpness.w >= NEARLY_STRAIGHT:
@@ -63,7 +63,7 @@ def shape(sharpness: Sharpness[float], rule: Rule) -> str:
 
 
 def failing(sharpness: Sharpness[float], rule: Rule) -> str:
-    """The parts of the plateau rule that a curve does not meet."""
+    """List the parts of the plateau rule that a curve does not meet."""
     found = []
     if sharpness.w > rule.w_at_most:
         found.append(f"w is above {rule.w_at_most:g}")
@@ -76,7 +76,7 @@ def failing(sharpness: Sharpness[float], rule: Rule) -> str:
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> str:
-    """How y changes with x: `falls steadily`, `rises on the whole`, `has no clear trend`, `hardly changes`."""
+    """Say how y changes with x: `falls steadily`, `rises on the whole`, `has no clear trend`, `hardly changes`."""
     if max(y) - min(y) < SMALL_CHANGE:
         return "hardly changes"
     correlation = float(spearmanr(x, y).statistic)
@@ -86,7 +86,7 @@ def trend(x: Sequence[float], y: Sequence[float]) -> str:
 
 
 def overview(results: Results, settings: Settings) -> str:
-    """The summary table in one or two sentences."""
+    """Sum up the summary table in one or two sentences."""
     rows = summary(results, settings)
     if not rows:
         return f"No model of this run was interpolated at layer {settings.trace_layer}."
@@ -97,31 +97,36 @@ def overview(results: Results, settings: Settings) -> str:
     said = f"Of {wording.plural(len(rows), 'curve')}, {len(meeting) or 'none'} {verb} the plateau rule. "
     said += f"The sharpest is {narrow.pair.markdown} on `{narrow.model}` (w = {wording.number(narrow.sharpness.w)})"
     if len(rows) > 1:
-        said += f", the most gradual {wide.pair.markdown} on `{wide.model}` (w = {wording.number(wide.sharpness.w)})"
+        said += (
+            f", and the most gradual is {wide.pair.markdown} on `{wide.model}` (w = {wording.number(wide.sharpness.w)})"
+        )
     return said + "."
 
 
 def logits(results: Results, model: str, settings: Settings) -> str:
-    """What f02_logits shows."""
+    """Say what f02_logits shows."""
     rows = [row for row in summary(results, settings) if row.model == model]
     return " ".join(
-        f"{row.pair.markdown} {shape(row.sharpness, settings.rule)}: w = {wording.number(row.sharpness.w)}, midpoint "
-        f"at {wording.number(row.sharpness.midpoint)}, and rests of {wording.number(row.sharpness.rest_a)} near "
-        f"“{wording.escape(row.pair.a)}” and {wording.number(row.sharpness.rest_b)} near "
-        f"“{wording.escape(row.pair.b)}”."
+        f"The curve of {row.pair.markdown} {shape(row.sharpness, settings.rule)}: its width w is "
+        f"{wording.number(row.sharpness.w)}, its midpoint is at {wording.number(row.sharpness.midpoint)}, and it "
+        f"rests for {wording.number(row.sharpness.rest_a)} of the path near “{wording.escape(row.pair.a)}” and for "
+        f"{wording.number(row.sharpness.rest_b)} near “{wording.escape(row.pair.b)}”."
         for row in rows
     )
 
 
 def widths(results: Results, model: str, pair: str, *, interp: int | None, record: int | None) -> dict[int, float]:
-    """Boundary width by layer at resid_post, the path itself left out.
+    """Measure the boundary width at resid_post by layer, without the rows of the interpolation layer itself.
 
     Args:
-        results: The tables.
-        model: The model.
-        pair: The pair's id.
-        interp: The interpolation layer, when the recording layer varies; None otherwise.
-        record: The recording layer, when the interpolation layer varies; None otherwise.
+        results: The tables of the run.
+        model: Id of the model.
+        pair: Id of the pair.
+        interp: The interpolation layer if the recording layer varies, else None.
+        record: The recording layer if the interpolation layer varies, else None.
+
+    Returns:
+        The layer that varies to the width w, in units of alpha.
     """
     rows = results.curve(model, pair, interp_layer=interp, record_layer=record)
     varied = "record_layer" if record is None else "interp_layer"
@@ -130,7 +135,7 @@ def widths(results: Results, model: str, pair: str, *, interp: int | None, recor
 
 
 def record_layers(results: Results, model: str, settings: Settings) -> str:
-    """What f03_record_layers shows: how the width changes with the recording layer, and how evenly."""
+    """Say what f03_record_layers shows: how the width changes with the recording layer, and how evenly."""
     said = []
     for pair in settings.pairs:
         found = widths(results, model, pair, interp=settings.trace_layer, record=None)
@@ -139,7 +144,7 @@ def record_layers(results: Results, model: str, settings: Settings) -> str:
 
 
 def interpolation_layers(results: Results, model: str, settings: Settings) -> str:
-    """What f04_interpolation_layers shows: how the width changes with the interpolation layer."""
+    """Say what f04_interpolation_layers shows: how the width changes with the interpolation layer."""
     last = panels.n_layers(results, model) - 1
     found = {pair: widths(results, model, pair, interp=None, record=last) for pair in settings.pairs}
     return " ".join(
@@ -151,9 +156,9 @@ def interpolation_layers(results: Results, model: str, settings: Settings) -> st
 def _along(name: str, found: Mapping[int, float], what: str) -> str:
     layers = sorted(found)
     if len(layers) == 1:
-        return f"{name}: w is {wording.number(found[layers[0]])} at {what} {layers[0]}."
+        return f"For {name}, w is {wording.number(found[layers[0]])} at {what} {layers[0]}."
     return (
-        f"{name}: w {trend(layers, [found[layer] for layer in layers])} with the {what}, from "
+        f"For {name}, w {trend(layers, [found[layer] for layer in layers])} with the {what}, from "
         f"{wording.number(found[layers[0]])} at layer {layers[0]} to {wording.number(found[layers[-1]])} at layer "
         f"{layers[-1]}."
     )
@@ -170,7 +175,7 @@ def _largest_fall(found: Mapping[int, float]) -> str:
 
 
 def fixed_depth(results: Results, model: str, settings: Settings) -> str:
-    """What f05_fixed_depth shows: the median width by number of layers between, and what depth does at each number."""
+    """Say what f05_fixed_depth shows: the median width at each number of layers N, and the trend with L at each N."""
     said = []
     for pair in settings.pairs:
         curves = results.curve(model, pair)
@@ -185,19 +190,19 @@ def fixed_depth(results: Results, model: str, settings: Settings) -> str:
             f"{wording.number(median)} at N = {depth}" for depth, median in zip(depths, medians, strict=True)
         )
         change = f" {trend(depths, medians)} with N:" if len(depths) > 1 else " is"
-        said.append(f"{panels.words(results, pair).markdown}: the median of w over L{change} {listed}.")
+        said.append(f"For {panels.words(results, pair).markdown}, the median of w over L{change} {listed}.")
         by_depth = {depth: trend(list(ws), list(ws.values())) for depth, ws in found.items() if len(ws) >= 5}
         if by_depth:
             parts = [
                 f"{word} at N = {wording.listed(str(depth) for depth in depths if by_depth.get(depth) == word)}"
                 for word in dict.fromkeys(by_depth[depth] for depth in depths if depth in by_depth)
             ]
-            said.append(f"With L, at a fixed N, w {wording.listed(parts)}.")
+            said.append(f"As L grows at a fixed N, w {wording.listed(parts)}.")
     return " ".join(said)
 
 
 def step_sizes(results: Results, model: str, settings: Settings) -> str:
-    """What f08_step_sizes shows: whether there is a peak, how high, and where against the boundary."""
+    """Say what f08_step_sizes shows: whether there is a peak, how high it is, and whether it lies in the boundary."""
     said = []
     for pair in settings.pairs:
         name = panels.words(results, pair).markdown
@@ -207,20 +212,22 @@ def step_sizes(results: Results, model: str, settings: Settings) -> str:
         steps, sharp = f08_step_sizes.steps_of(rows), panels.measured(rows)
         height = wording.number(steps.peak)
         if steps.peak < PEAK:
-            said.append(f"{name}: there is no peak at layer {last}, where the largest step is {height} times the mean.")
+            said.append(
+                f"For {name}, there is no peak at layer {last}, where the largest step is {height} times the mean."
+            )
             continue
         inside = sharp.alpha10 <= steps.peak_alpha <= sharp.alpha90
         side = "inside" if inside else "outside"
         said.append(
-            f"{name}: at layer {last} the largest step is {height} times the mean, at alpha "
-            f"{wording.number(steps.peak_alpha)}; that layer’s curve has its midpoint at "
+            f"For {name}, at layer {last} the largest step is {height} times the mean, at alpha "
+            f"{wording.number(steps.peak_alpha)}; the curve of that layer has its midpoint at "
             f"{wording.number(sharp.midpoint)}, and the largest step is {side} its boundary."
         )
     return " ".join(said)
 
 
 def tokens(results: Results, model: str, settings: Settings) -> str:
-    """What x02_tokens shows: how many of the changes of the first choice lie inside the boundary of the logits."""
+    """Say what x02_tokens shows: how many changes of the first choice lie inside the boundary of the logits."""
     frame = results.table(model, tables.TOKENS)
     said = []
     for pair in settings.pairs:
@@ -230,19 +237,22 @@ def tokens(results: Results, model: str, settings: Settings) -> str:
         sharp = panels.measured(curve)
         low, high = wording.number(sharp.alpha10), wording.number(sharp.alpha90)
         if not one.switches:
-            said.append(f"{name}: the model’s first choice stays the same from end to end.")
+            said.append(f"For {name}, the model’s first choice is the same along the whole path.")
             continue
         inside = sum(sharp.alpha10 <= alpha <= sharp.alpha90 for alpha in one.switches)
         if len(one.switches) == 1:
             changes = f"once, {'inside' if inside else 'outside'}"
         else:
             changes = f"{len(one.switches)} times, {inside or 'none'} of them inside"
-        said.append(f"{name}: the first choice changes {changes} the boundary of the logits (alpha {low} to {high}).")
+        said.append(
+            f"For {name}, the model’s first choice changes {changes} the boundary of the logits (alpha {low} to "
+            f"{high})."
+        )
     return " ".join(said)
 
 
 def claims(results: Results) -> str:
-    """How many of the post's claims came out how, on every model that one was tested on."""
+    """List the post's claims by verdict, for every model that at least one claim was tested on."""
     found = judged.verdicts(results.root)
     said = []
     for model in dict.fromkeys(one.model for one in found.judged if one.tested):
@@ -251,8 +261,8 @@ def claims(results: Results) -> str:
         for word in judged.SYMBOLS:
             names = [one.claim for one in mine if one.verdict == word]
             if names:
-                parts.append(f"{word}: {wording.listed(names)}")
-        said.append(f"On `{model}`, {'; '.join(parts)}.")
+                parts.append(f"*{word}* for {wording.listed(names)}")
+        said.append(f"The verdicts on `{model}` are {'; '.join(parts)}.")
     if not said:
         reasons = {str(one.entry["reason"]) for one in found.judged if one.entry["reason"]}
         why = wording.listed(wording.escape(reason) for reason in sorted(reasons)[:2])
@@ -270,4 +280,4 @@ FINDINGS: dict[str, Callable[[Results, str, Settings], str]] = {
     "x01_suite": x01_suite.finding,
     "x02_tokens": tokens,
 }
-"""Figure to the sentences that are said below it; for figures that could be drawn."""
+"""Figure to the function that makes the sentences below it; called only for figures that could be drawn."""

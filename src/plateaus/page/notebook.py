@@ -1,6 +1,6 @@
-"""What the report's cells call: short names that print Markdown or stand for a number in a sentence.
+"""The object that the report's cells call: its methods print Markdown, its properties are values for a sentence.
 
-The page's cells hold one or two lines each; the pictures they show are the files that the figures stage drew.
+Each cell of the page holds one or two lines. The pictures that they show are the files that the figures stage drew.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from plateaus.page import dag, narrative, player
 from plateaus.page import tables as page_tables
 
 VARIABLE = "PLATEAUS_REPORT"
-"""Environment variable with the path of the JSON file that tells the cells what to show."""
+"""Environment variable that holds the path of the JSON file that tells the cells what to show."""
 
 DRAWN = Path("drawn")
-"""Folder, beside the page's source, of the pictures that the page takes in."""
+"""Folder beside the page's source for the pictures that are embedded in the page."""
 
 MOST_SHARDS = 4
-"""Files of more shards than this are counted, not listed."""
+"""If a table has more shards than this, its files are counted instead of listed."""
 
 
 class Text(str):
-    """Markdown that an inline expression puts into a sentence as it is."""
+    """Markdown that an inline expression inserts into a sentence without escaping."""
 
     def _repr_markdown_(self) -> str:
         return str(self)
@@ -48,9 +48,10 @@ class Page:
 
     Attributes:
         context: What the report stage wrote: results, models, shards, settings, config, stages, cards, versions.
-        results: The tables.
+        results: The tables of the run.
         settings: The settings of the figures.
-        models: Ids of the models, in the config's order.
+        models: Ids of the models, in the order of the config.
+        drawn: Figure and model to what the figures stage drew, or to the reason why the figure is left out.
     """
 
     thresholds: ClassVar[dict[str, Text]] = {
@@ -82,26 +83,26 @@ class Page:
 
     @classmethod
     def from_environment(cls) -> Page:
-        """The page of the run that `PLATEAUS_REPORT` names.
+        """Load the page of the run that the variable `PLATEAUS_REPORT` names.
 
         Raises:
-            InputError: the variable is not set, which means that the page is not rendered by the report stage.
+            InputError: The variable is not set, which means that the report stage is not what renders the page.
         """
         path = os.environ.get(VARIABLE)
         if not path:
             raise InputError(
-                f"{VARIABLE} is not set: the page is rendered by the report stage (snakemake, or make report)"
+                f"{VARIABLE} is not set: render the page with the report stage (snakemake, or make report)"
             )
         return cls(json.loads(Path(path).read_text(encoding="utf-8")))
 
     # Figures
 
     def drawing(self, name: str, model: str) -> drawn.Drawn | figures.LeftOut:
-        """A figure of a model, as the figures stage drew it."""
+        """Return a model's figure as the figures stage drew it, or the reason why it was left out."""
         return self.drawn[drawn.Task(name, model if figures.FIGURES[name].PER_MODEL else drawn.ALL)]
 
     def show(self, name: str) -> None:
-        """Print a figure with its caption, what it shows, and its files; one tab per model."""
+        """Print a figure with its caption, its finding and links to its files, in one tab per model."""
         if not figures.FIGURES[name].PER_MODEL:
             print(self._figure(name, self.models[0]))
             return
@@ -114,7 +115,7 @@ class Page:
         print(":::\n")
 
     def claims(self) -> None:
-        """Print a section per claim: what the post says, the verdict on every model, and the values behind it."""
+        """Print one section per claim: what the post says, the verdict on every model, and the values behind it."""
         found = judged.verdicts(self.results.root)
         for name in found.claims:
             of_claim = found.of(name)
@@ -136,7 +137,7 @@ class Page:
         return "sec-claim-" + re.sub(r"[^A-Za-z0-9]+", "-", name).lower()
 
     def player(self) -> None:
-        """Print the animation of the mechanism; one tab per model that has it."""
+        """Print the animation of the mechanism, in one tab per model that has one."""
         made = {model: player.html(self.results, model, self.settings) for model in self.models}
         pages = {model: f"```{{=html}}\n{html}\n```\n" for model, html in made.items() if html}
         if not pages:
@@ -160,7 +161,7 @@ class Page:
         return self._float(drawing, self.id(name, model), model, said)
 
     def _float(self, drawing: drawn.Drawn, label: str, model: str, said: str) -> str:
-        """A figure with its caption and what is below it."""
+        """Return the Markdown of a figure with its caption, its finding (`said`) and links to its files."""
         (DRAWN / drawing.file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.results.root / "figures" / drawing.file, DRAWN / drawing.file)
         shown = f"![{drawing.caption}]({address(DRAWN / drawing.file)}){{#{label} fig-alt={attribute(drawing.alt)}}}"
@@ -182,7 +183,7 @@ class Page:
         return f"Figure: {', '.join(links)}. Drawn from {'; '.join(sources)}."
 
     def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
-        """Links to some shards of a table."""
+        """Return links to the given shards of a table, or their number if there are many."""
         if len(shards) > MOST_SHARDS:
             return f"`{table.name}` ({len(shards)} files in `data/{model}/{table.stage}`)"
         links = []
@@ -192,7 +193,7 @@ class Page:
         return f"`{table.name}` ({', '.join(links)})"
 
     def _shards(self, model: str) -> list[str]:
-        """The shards that hold the pairs of the figures."""
+        """List the shards that hold the pairs of the figures."""
         shown = set(self.settings.pairs)
         found = []
         for shard in self.results.shards:
@@ -202,16 +203,16 @@ class Page:
         return found
 
     def id(self, name: str, model: str) -> str:
-        """The id of a figure, for cross-references; only characters that HTML, CSS and citation keys all allow."""
+        """Return a figure's id for cross-references, in characters that HTML, CSS and citation keys all allow."""
         if not figures.FIGURES[name].PER_MODEL:
             return f"fig-{name}"
         plain = [re.sub(r"[^A-Za-z0-9]+", "-", known).strip("-") or "model" for known in self.models]
         place = self.models.index(model)
-        # Two models whose ids differ in such characters alone are told apart by their place.
+        # If two model ids differ only in characters that were replaced, the place in the list tells them apart.
         return f"fig-{name}-{plain[place]}" + (f"-{place}" if plain.count(plain[place]) > 1 else "")
 
     def ref(self, name: str) -> Text:
-        """A cross-reference to a figure: of the first model that has it."""
+        """Return a cross-reference to a figure of the first model that has it."""
         for model in self.models:
             if isinstance(self.drawing(name, model), drawn.Drawn):
                 return Text(f"@{self.id(name, model)}")
@@ -221,22 +222,22 @@ class Page:
 
     @property
     def trace_layer(self) -> int:
-        """The interpolation layer of the figures that show one."""
+        """The interpolation layer of the figures that show a single one."""
         return self.settings.trace_layer
 
     @property
     def rule(self) -> Rule:
-        """When a curve is called a plateau."""
+        """The rule by which a curve is called a plateau."""
         return self.settings.rule
 
     @property
     def steps(self) -> int:
-        """Points on a path."""
+        """The number of steps of a path."""
         return int(self.results.table(self.models[0], tables.INTERPOLATE)["step"].max()) + 1
 
     @property
     def pairs(self) -> Text:
-        """The pairs shown, with their contexts."""
+        """The pairs that the figures show, with their contexts."""
         return Text(
             panels.shown_pairs([panels.words(self.results, pair) for pair in self.settings.pairs], self._nowhere)
         )
@@ -253,24 +254,24 @@ class Page:
 
     @property
     def overview(self) -> Text:
-        """The summary table in words."""
+        """The summary table in one or two sentences."""
         return Text(narrative.overview(self.results, self.settings))
 
     @cached_property
     def endpoint_error(self) -> Text:
-        """The largest difference in logits between a path's two ends and the two prompts, over the whole run."""
+        """The largest difference in logits between the ends of a path and the unpatched prompts, over the whole run."""
         errors = [self.results.table(model, tables.ENDPOINT_CHECK)["logit_error"].max() for model in self.models]
         digit, _, power = f"{max(errors):.0e}".partition("e")
         return Text(f"${digit} \\times 10^{{{int(power)}}}$" if max(errors) > 0 else "0")
 
     @property
     def path(self) -> Text:
-        """Which path this run took."""
+        """The kind of path that this run used: spherical or linear."""
         return Text(self.context["config"]["interpolate"]["path"])
 
     @property
     def centred(self) -> Text:
-        """Which models have the mean over d_model removed from their residual stream."""
+        """The models from whose residual stream the mean over d_model is removed."""
         found = [f"`{name}`" for name, model in self.context["config"]["models"].items() if model.get("centre")]
         return Text(f"for {wording.listed(found)}" if found else "for none of the models")
 
@@ -282,7 +283,7 @@ class Page:
     # Tables
 
     def summary(self) -> None:
-        """Print the sharpness at the logits per model and pair."""
+        """Print the table of the sharpness at the logits, per model and pair."""
         print(page_tables.summary(self.results, self.settings))
 
     def verdicts(self) -> None:
@@ -293,16 +294,16 @@ class Page:
 
     @property
     def claims_alpha(self) -> Text:
-        """The level of the tests."""
+        """The significance level of the tests."""
         return Text(f"{self.context['config']['claims']['alpha']:g}")
 
     @property
     def claims_overview(self) -> Text:
-        """How many claims came out how, in words."""
+        """The claims by verdict, in words."""
         return Text(narrative.claims(self.results))
 
     def endpoints(self) -> None:
-        """Print what tells the two prompts of each pair apart."""
+        """Print the table of how the two prompts of each pair differ."""
         print(page_tables.endpoints(self.results, self.settings))
 
     def cards(self) -> None:
@@ -310,7 +311,7 @@ class Page:
         print(page_tables.cards(self.context["cards"]))
 
     def storage(self) -> None:
-        """Print what weights kept in bfloat16 change, where the same model is there in float32."""
+        """Print what storing weights in bfloat16 changes, for models whose float32 twin is in the config."""
         found = page_tables.twins(self.context["config"]["models"])
         both = {model: twin for model, twin in found.items() if twin is not None}
         if both:
@@ -318,20 +319,20 @@ class Page:
         alone = [f"`{model}`" for model, twin in found.items() if twin is None]
         if alone:
             print(
-                f"The weights of {wording.listed(alone)} are kept in bfloat16. What that changes is not known here, "
-                "because the same model with `storage: float32` is not in the configuration.\n"
+                f"The weights of {wording.listed(alone)} are stored in bfloat16. How much this changes cannot be said "
+                "here, because the configuration does not have the same model with `storage: float32`.\n"
             )
 
     def versions(self) -> None:
-        """Print the versions of the software."""
+        """Print the table of software versions."""
         print(page_tables.versions({**self.context.get("environment", {}), **self.context["versions"]}))
 
     def stages(self) -> None:
-        """Print seconds and memory of each stage."""
+        """Print the table of the time and memory of each stage."""
         print(page_tables.stages(self.context["stages"]))
 
     def config(self) -> None:
-        """Print the resolved config."""
+        """Print the resolved config as YAML."""
         import yaml
 
         print(f"```yaml\n{yaml.safe_dump(self.context['config'], sort_keys=False, allow_unicode=True)}```\n")
@@ -341,20 +342,20 @@ class Page:
         from plateaus.config.stages import FOLLOWS
 
         if not self.context.get("dag"):
-            print("The picture of the stages was not made in this run.\n")
+            print("This run did not draw the picture of the stages.\n")
             return
         DRAWN.mkdir(exist_ok=True)
         shutil.copyfile(self.context["dag"], DRAWN / "dag.svg")
         caption = (
-            "The stages, from top to bottom. An arrow leads to a stage that takes another’s outputs; a direct arrow is "
-            "left out where a longer way of arrows leads to the same stage."
+            "The stages of the workflow, from top to bottom. An arrow leads from a stage to a stage that takes its "
+            "outputs; the arrow is left out if a longer path of arrows already leads there."
         )
         look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
         print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
 
 
 def _further(one: dict[str, Any]) -> str:
-    """A secondary measure in words."""
+    """Describe a secondary measure of a claim in words."""
     words = ("unknown" if one[name] is None else wording.number(one[name]) for name in ("estimate", "low", "high"))
     estimate, low, high = words
     interval = "" if low == "unknown" else f" (interval {low} to {high})"
@@ -362,11 +363,11 @@ def _further(one: dict[str, Any]) -> str:
 
 
 def address(path: Path) -> str:
-    """A path as the address of a link."""
+    """Encode a path as the address of a link."""
     return quote(path.as_posix())
 
 
 def attribute(text: str) -> str:
-    """Text as a quoted attribute value in Markdown."""
+    """Quote text as the value of an attribute in Markdown."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,4 +1,4 @@
-"""The animation of the mechanism as a self-contained piece of a page; f10_mechanism is its first and last frame."""
+"""The animation of the mechanism, as self-contained HTML; f10_mechanism shows its first and last frame."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SCRIPT = Path(__file__).with_suffix(".js")
 
 
 def script() -> str:
-    """The script that brings all players of a page to life, as raw HTML; once per page."""
+    """Return the script that runs all players of a page, as raw HTML; a page needs it once."""
     return f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
 
 
 def html(results: Results, model: str, settings: Settings) -> str | None:
-    """One model's player as raw HTML; None where there is no picture of its mechanism."""
+    """Return one model's player as raw HTML, or None if f10_mechanism is left out for the model."""
     if f10_mechanism.left_out(results, model, settings):
         return None
     pairs = [panels.words(results, pair) for pair in settings.pairs]
@@ -35,7 +35,7 @@ def html(results: Results, model: str, settings: Settings) -> str | None:
             *(_panel(f"{pair.name}, measured gains", one) for pair, one in zip(pairs, shown, strict=True)),
         ],
     }
-    # A closing tag inside the data would end the script element.
+    # A closing tag inside the data would end the script element, so its slash is escaped.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     last = len(shown[0].layers) - 1
     return f"""<figure class="player" hidden>
@@ -45,8 +45,9 @@ def html(results: Results, model: str, settings: Settings) -> str | None:
 <label>Layer <input type="range" min="0" max="{last}" step="1" value="0"></label>
 <output aria-live="off"></output>
 </div>
-<figcaption>Dots: the interpolation steps, drawn together and torn apart layer by layer. Dashed: the relative distance
-that this predicts. Solid: the measured one. Play, or move the slider (arrow keys work).</figcaption>
+<figcaption>The dots are the interpolation steps, which each layer draws together or pushes apart. The dashed line is
+the relative distance that this predicts, and the solid line is the measured one. Press Play, or move the slider (the
+arrow keys work too).</figcaption>
 <script type="application/json">{text}</script>
 </figure>
 <noscript><p>The animation needs JavaScript; the figure below shows its first and last frame.</p></noscript>"""

@@ -19,14 +19,14 @@ from plateaus.page import narrative
 def markdown_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, align: str = "", widths: Sequence[int] = ()
 ) -> str:
-    """A pipe table that may scroll sideways on a narrow screen.
+    """Format a pipe table that can scroll sideways on a narrow screen.
 
     Args:
         head: The column names.
-        rows: The cells, in Markdown; `wording.escape` has escaped bars in them.
-        caption: In Markdown, with the table's id.
-        align: Per column ``l`` or ``r``; left where it is too short.
-        widths: Relative widths of the columns, for a table as wide as the text whose cells are broken into lines.
+        rows: The cells, in Markdown; bars in their text must be escaped already, as `wording.escape` does.
+        caption: The caption in Markdown, with the id of the table.
+        align: ``l`` or ``r`` for each column; columns beyond its end are aligned left.
+        widths: Relative widths of the columns, for a table as wide as the text, whose cells wrap. Replaces `align`.
     """
     rules = ["--:" if side == "r" else ":--" for side in align.ljust(len(head), "l")]
     if widths:
@@ -37,7 +37,7 @@ def markdown_table(
 
 
 def summary(results: Results, settings: Settings) -> str:
-    """Sharpness at the logits: a row per model and pair."""
+    """Make the table of the sharpness at the logits, with one row per model and pair."""
     head = ["Model", "Pair", "w", "Midpoint", "Rest near A", "Rest near B", "Departure", "Plateau rule"]
     rows = []
     for row in narrative.summary(results, settings):
@@ -45,15 +45,17 @@ def summary(results: Results, settings: Settings) -> str:
         measures = (found.w, found.midpoint, found.rest_a, found.rest_b, found.departure)
         met = "met" if is_plateau(found, settings.rule) else "not met"
         rows.append([f"`{row.model}`", row.pair.markdown, *(wording.number(value, 3) for value in measures), met])
-    caption = f"Sharpness at the logits, interpolating at layer {settings.trace_layer}. {{#tbl-summary}}"
+    caption = f"Sharpness of the curves of the logits, interpolating at layer {settings.trace_layer}. {{#tbl-summary}}"
     return markdown_table(head, rows, caption, align="llrrrrrl")
 
 
 def claims(results: Results, links: Mapping[str, str]) -> str:
-    """The verdicts, a row per claim and model that it was tested on; claims that nothing was tested on say why.
+    """Make the table of verdicts, with one row per claim and model that the claim was tested on.
+
+    A claim that was tested on no model has one row, which gives the reason.
 
     Args:
-        results: The run.
+        results: The results of the run.
         links: Claim id to the address of its section.
     """
     head = ["", "The post says", "Verdict", "Estimate (interval)", "n", "Model"]
@@ -73,8 +75,8 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
             verdict = f"{judged.SYMBOLS[judged.NOT_TESTED]} {judged.NOT_TESTED}"
             rows.append([claim, title, f"{verdict}: {reason}", "", "", ""])
     caption = (
-        "The post's claims and what these models say. The measure behind each estimate, and the rule for the verdicts, "
-        "are in @sec-claims. {#tbl-claims}"
+        "The post's claims, with the verdict for each of these models. @sec-claims gives the measure behind each "
+        "estimate and the rule for the verdicts. {#tbl-claims}"
     )
     return markdown_table(head, rows, caption, widths=(4, 34, 16, 22, 5, 19))
 
@@ -84,7 +86,7 @@ def _number(value: float | None) -> str:
 
 
 def endpoints(results: Results, settings: Settings) -> str:
-    """What tells the two prompts of each pair apart, per model."""
+    """Make the table of how the two prompts of each pair differ, per model."""
     head = ["Model", "Pair", "Angle", "Length ratio", "JSD", "log p of a", "log p of b"]
     rows = []
     for model in results.models:
@@ -100,21 +102,24 @@ def endpoints(results: Results, settings: Settings) -> str:
             for name in ("log_p_a", "log_p_b"):
                 cells.append("–" if math.isnan(row[name]) else wording.number(row[name]))
             rows.append([f"`{model}`", panels.words(results, pair).markdown, *cells])
-    return markdown_table(head, rows, "What tells the two prompts of a pair apart. {#tbl-endpoints}", align="llrrrrr")
+    return markdown_table(head, rows, "How the two prompts of each pair differ. {#tbl-endpoints}", align="llrrrrr")
 
 
 def cards(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model cards side by side, without the hashes of single files."""
+    """Make the table of the model cards, side by side and without the hashes of single files."""
     names = dict.fromkeys(["name", *(name for card in found.values() for name in card if name != "files")])
     rows = [[f"`{name}`", *(described(card.get(name)) for card in found.values())] for name in names]
     return markdown_table(["", *(f"`{model}`" for model in found)], rows, "The models. {#tbl-models}")
 
 
 def twins(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """Each model that keeps its weights in bfloat16, and the model that is the same but for that, if there is one.
+    """Find the float32 twin of each model that stores its weights in bfloat16.
 
     Args:
-        models: The section of the config, with all defaults.
+        models: The section `models` of the config, with all defaults filled in.
+
+    Returns:
+        Model to the model that differs from it only in `storage`, or to None if the config has no such model.
     """
     return {
         name: next((other for other, told in models.items() if told == {**model, "storage": "float32"}), None)
@@ -124,10 +129,10 @@ def twins(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
 
 
 def storage(results: Results, found: Mapping[str, str]) -> str:
-    """What rounding the weights to bfloat16 changes: largest differences between a model and its twin.
+    """Make the table of what rounding the weights to bfloat16 changes: the largest differences between twins.
 
     Args:
-        results: The run.
+        results: The results of the run.
         found: Model to its twin in float32.
     """
     head = ["Model", "Beside", "d at the logits", "d at any layer", "w at the logits", "MLP Jacobian norm"]
@@ -145,8 +150,8 @@ def storage(results: Results, found: Mapping[str, str]) -> str:
         cells = [*(wording.number(value, 4) for value in largest), f"{100 * of_mlp:.1f} %"]
         rows.append([f"`{model}`", f"`{twin}`", *cells])
     caption = (
-        "What rounding the weights to bfloat16 changes, at most: relative distances d and Jacobian norms of the pairs "
-        "shown, w of all pairs under all conditions. {#tbl-storage}"
+        "The largest changes from rounding the weights to bfloat16: in the relative distances d and the Jacobian norms "
+        "of the pairs shown, and in w of all pairs under all conditions. {#tbl-storage}"
     )
     return markdown_table(head, rows, caption, align="llrrrr")
 
@@ -154,7 +159,10 @@ def storage(results: Results, found: Mapping[str, str]) -> str:
 def _differences(
     results: Results, models: tuple[str, str], table: tables.Table, column: str, *, relative: bool = False
 ) -> Any:
-    """A column's absolute differences between two models, by the table's key."""
+    """Return the absolute differences of a column between two models, indexed by the key of the table.
+
+    With `relative`, the differences are divided by the absolute values of the second model.
+    """
     first, second = (
         frame.assign(**{name: frame[name].astype(str) for name in table.key if frame[name].dtype == "category"})
         .set_index(list(table.key))[column]
@@ -166,14 +174,14 @@ def _differences(
 
 
 def versions(found: Mapping[str, str]) -> str:
-    """The versions of the software."""
+    """Make the table of the versions of the software."""
     rows = [[wording.escape(name), f"`{version}`"] for name, version in found.items()]
-    caption = "What the tables and this page were made with. {#tbl-versions}"
+    caption = "The software that made the tables and this page. {#tbl-versions}"
     return markdown_table(["Software", "Version"], rows, caption)
 
 
 def stages(records: Sequence[Mapping[str, Any]]) -> str:
-    """Seconds and memory of each stage and model, summed over its jobs; peak memory is the largest of them."""
+    """Make the table of each stage and model: seconds summed over its jobs, and the largest peak memory of a job."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in records:
         groups.setdefault((record["stage"], record["model"]), []).append(record)
@@ -185,7 +193,8 @@ def stages(records: Sequence[Mapping[str, Any]]) -> str:
         rows.append([stage, name, str(len(jobs)), f"{seconds:.1f}", f"{cpu:.1f}", f"{peak:.2f}"])
     machines = wording.listed(dict.fromkeys(wording.escape(str(record["machine"])) for record in records))
     caption = (
-        f"Time and memory of the jobs behind this page, before its own rendering. Machine: {machines}. {{#tbl-stages}}"
+        f"Time and memory of the jobs behind this page, without the rendering of the page. Machine: {machines}. "
+        "{#tbl-stages}"
     )
     return markdown_table(
         ["Stage", "Model", "Jobs", "Seconds", "CPU seconds", "Peak GB"], rows, caption, align="llrrrr"
@@ -193,7 +202,7 @@ def stages(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def described(value: Any) -> str:
-    """A value of a model card as the text of a table's cell; of a hash, its beginning."""
+    """Format a value of a model card as the text of a table's cell; a hash is cut to its beginning."""
     if isinstance(value, Mapping):
         return ", ".join(f"{wording.escape(str(key))}: {described(inner)}" for key, inner in value.items())
     if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,}", value):

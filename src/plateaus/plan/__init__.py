@@ -1,6 +1,6 @@
-"""What a run will take, before anything runs and without loading a model: `python -m plateaus.plan`, `make plan`.
+"""Estimate the time, memory and disk of a run without loading a model: `python -m plateaus.plan`, `make plan`.
 
-`shapes` finds every model's sizes, `flops` counts a stage's operations, `storage` its rows, bytes and memory,
-`calibration` holds the constants that were measured, `estimate` puts them together, `schedule` turns jobs and cores
-into minutes, `layout` prints, and `measured` compares with what a finished run has recorded.
+`shapes` finds the sizes of every model, `flops` counts the operations of a stage, `storage` its rows, bytes and memory,
+`calibration` holds the measured constants, `estimate` combines all of these into a plan, `schedule` turns jobs and
+cores into minutes, `layout` prints the plan, and `measured` compares it with the records of a finished run.
 """

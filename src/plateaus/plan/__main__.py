@@ -1,4 +1,4 @@
-"""`python -m plateaus.plan`: what a run will take on this machine; nothing is run or downloaded for it."""
+"""`python -m plateaus.plan`: estimate the cost of a run on this machine, without running or downloading anything."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MODELS_FOLDER = Path("resources/models")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the plan of each config; exits with 1 and one line when one cannot be read."""
+    """Print the plan of each config, or exit with status 1 and a one-line error if a config cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m plateaus.plan", description=__doc__)
     parser.add_argument("config", nargs="*", type=Path, default=[Path("config/config.yaml")])
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="as in snakemake --cores")
-    parser.add_argument("--gflops", type=float, help="take this speed of one job instead of measuring it")
+    parser.add_argument("--gflops", type=float, help="speed of one job, instead of measuring it")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--comment", action="store_true", help="write the cost comment into the config's header")
-    form.add_argument("--check", action="store_true", help="print predicted against measured, where results exist")
+    form.add_argument("--comment", action="store_true", help="write the cost into the header of the config")
+    form.add_argument("--check", action="store_true", help="compare predictions with the records of finished jobs")
     given = parser.parse_args(arguments)
     speeds: dict[tuple[int, str], Speed] = {}
     try:
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _show(path: Path, config: Config, found: Speed, slots: int, given: argparse.Namespace) -> None:
-    """One config, in the form that was asked for."""
+    """Print the plan of one config, compare it with measurements, or write it into the config's header."""
     pairs = sampling.pairs_of(config["prompts"])
-    # A header must not depend on what happens to be fetched here.
+    # The header must not depend on which models have been fetched on this machine.
     folder = Path(os.devnull) if given.comment else MODELS_FOLDER
     plan = estimate.make(config, pairs, folder, gflops=found.gflops, slots=slots)
     if given.comment:
@@ -58,10 +58,16 @@ def _show(path: Path, config: Config, found: Speed, slots: int, given: argparse.
 
 
 def read_config(path: Path) -> Config:
-    """A config file as the workflow reads it: one that names no models is laid over the default.
+    """Read a config file as the workflow does: a config that names no models overrides keys of the default config.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        The resolved config.
 
     Raises:
-        InputError: it cannot be read, or is not a config.
+        InputError: the file cannot be read, or is not a valid config.
     """
     import yaml
 

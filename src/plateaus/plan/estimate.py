@@ -1,4 +1,4 @@
-"""The plan of a run: one line per model and stage, and the whole."""
+"""The plan of a run: the cost of each stage of each model, and of the whole run."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from plateaus.plan.storage import PairSize, Settings
 from plateaus.prompts.pairs import SUITE, Pair, split, tokenise_with_file
 
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
-"""One job per model and shard."""
+"""Stages with one job per model and shard."""
 ALL = "all"
 
 
 class Line(NamedTuple):
-    """One stage of one model.
+    """The cost of one stage of one model.
 
     Attributes:
-        model: Its id, or `all` for stages over all models.
-        stage: The stage.
+        model: Id of the model, or `all` for stages over all models.
+        stage: Name of the stage.
         jobs: Number of jobs.
-        rows: Rows written, over all of its tables.
-        flop: Operations of all jobs.
+        rows: Rows written, summed over the tables of the stage.
+        flop: Floating-point operations, summed over the jobs.
         memory: Peak memory of the largest job, bytes.
-        disk: Bytes written.
-        seconds: Of all jobs, one after the other; None without a measured speed.
+        disk: Bytes written by all jobs.
+        seconds: Time summed over the jobs; None without a measured speed.
     """
 
     model: str
@@ -45,13 +45,13 @@ class Line(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A whole run.
+    """The plan of a whole run.
 
     Attributes:
-        lines: In the order of models and stages.
-        unknown: Models whose shape cannot be known before they are fetched.
+        lines: One line per model and stage, in the order of models and stages.
+        unknown: Models whose shape is not known before they are fetched.
         unplanned: Stages that the cost model does not cover.
-        schedule: On so many cores; None without a measured speed.
+        schedule: Time and memory with several jobs side by side; None without a measured speed.
     """
 
     lines: tuple[Line, ...]
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
 
 
 class _Cost(NamedTuple):
-    """One job's."""
+    """The cost of one job."""
 
     rows: int
     flop: float
@@ -78,15 +78,21 @@ def make(
     slots: int = 1,
     block_gb: float = 1.0,
 ) -> Plan:
-    """Plan a run.
+    """Estimate the cost of a run.
 
     Args:
-        config: Resolved.
+        config: The resolved config.
         pairs: The prompt pairs.
-        models_folder: Where fetched models lie.
-        gflops: Measured speed of one job; without one there are no minutes.
-        slots: Jobs that run side by side.
-        block_gb: Size of the blocks that the stages work on.
+        models_folder: The folder of the fetched models.
+        gflops: Measured speed of one job in GFLOP/s; None for a plan without times.
+        slots: Number of jobs that run side by side.
+        block_gb: Memory for the intermediate results of a block of rows in a stage, GB.
+
+    Returns:
+        The plan. Models whose shape is unknown are listed in it and have no lines.
+
+    Raises:
+        InputError: a pair does not have a shared prefix and one last token in a tokenizer that is on this machine.
     """
     shards = split(pairs, config["prompts"]["shards"])
     lines: list[Line] = []
@@ -134,7 +140,10 @@ def make(
 def pair_sizes(
     config: Config, model: str, pairs: Sequence[Pair], settings: Settings, models_folder: Path
 ) -> dict[str, PairSize]:
-    """Pair to its size: the prefix in the model's tokens where its tokenizer is at hand, else in words."""
+    """Return the size of each pair by its id.
+
+    The prefix is counted in tokens of the model if its tokenizer is on this machine, otherwise in words.
+    """
     folder = models_folder / model_key(config, model)
     entry = config["models"][model]
     if not (folder / "tokenizer.json").is_file() and entry["source"] == "local":
@@ -157,7 +166,7 @@ def pair_sizes(
 
 
 def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize], distinct: float) -> _Cost:
-    """One job over these pairs; see `storage.disk_bytes` for `distinct`."""
+    """Return the cost of one job over these pairs; `distinct` is explained in `storage.disk_bytes`."""
     counts = storage.rows(stage, shape, settings, pairs)
     return _Cost(
         rows=sum(counts.values()),
@@ -191,10 +200,10 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
 
 def _fetch(source: str, shape: Shape, *, narrow: bool) -> _Cost:
     cost = calibration.FETCH[source]
-    # A local folder is linked, which takes no room where the file system can.
+    # Files of a local folder are linked, which needs no disk space if the file system supports links.
     disk = 0.0 if source == "local" and not narrow else shape.file_bytes + calibration.TOKENIZER_BYTES
     memory = cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes
-    if narrow:  # the stored file and its rounded copy
+    if narrow:  # room for the stored file and its rounded copy
         memory = max(memory, cost.base_bytes + 3 * shape.file_bytes)
     return _Cost(0, 0.0, memory, disk)
 
@@ -205,7 +214,7 @@ def _fetch_seconds(source: str, shape: Shape) -> float:
 
 
 def _seconds(stage: str, cost: _Cost, shape: Shape, gflops: float | None) -> float:
-    """Start-up and loading, then the operations at the stage's share of the measured speed, then the rows."""
+    """Return the seconds of a job: start-up and loading, operations at the stage's share of the speed, and rows."""
     if stage not in calibration.EFFICIENCY:
         return calibration.SHARPNESS_SECONDS + cost.rows * calibration.ROW_SECONDS
     start = calibration.START_SECONDS + calibration.LOAD_SECONDS_PER_GB * shape.model_bytes / 1e9
@@ -231,7 +240,7 @@ def _line(
 
 
 def _after(key: Key, entry: Mapping[str, object]) -> tuple[Key, ...]:
-    """The jobs that a job waits for."""
+    """Return the keys of the jobs that a job waits for."""
     stage, model, shard = key
     if stage == "fetch":
         return (("fetch", str(entry["like"]), ALL),) if "like" in entry else ()

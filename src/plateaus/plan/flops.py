@@ -1,7 +1,7 @@
-"""How many floating-point operations each stage's matrix products take: counted from the code of the stages.
+"""Floating-point operations of the matrix products in each stage, counted from the code of the stages.
 
-A product of (n, k) and (k, m) counts 2 n k m. Elementwise work, norms and softmax are left out; the efficiencies of
-`plateaus.plan.calibration` were measured against these counts and so hold their share.
+A product of (n, k) and (k, m) counts as 2 n k m operations. Elementwise work, norms and softmax are not counted; the
+efficiencies in `plateaus.plan.calibration` were measured against these counts and so include their time.
 """
 
 from __future__ import annotations
@@ -11,72 +11,76 @@ from collections.abc import Sequence
 from plateaus.plan.shapes import Shape
 
 LOGIT_BLOCK, LOGIT_BYTES = 64, 1e8
-"""As in `plateaus.curves.rows`, which loads torch."""
+"""Steps per block of logits, as in `plateaus.curves.logits` (copied, since that module loads torch), and an upper bound
+in bytes for the logits of several paths that are computed together there."""
 GRAM_BLOCKS = 8
-"""As `BLOCKS` in `plateaus.model.mlp`, which loads torch."""
+"""The same value as `BLOCKS` in `plateaus.mechanism.mlp_jacobian`, which loads torch."""
 TRIED = 3
-"""As in `plateaus.mechanism.attention_jacobian`, which loads torch."""
+"""The same value as in `plateaus.mechanism.attention_jacobian`, which loads torch."""
 SKETCH = 8
-"""As `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
+"""The same value as `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
 NODES = 16
-"""Nodes of a path of 50 steps and more, on the average over the layers of the post's two pairs on SmolLM2-135M."""
+"""Nodes of a path of 50 or more steps: the mean over layers for the post's two pairs on SmolLM2-135M."""
 
 
 def attention_row(shape: Shape, prefix: int) -> float:
-    """One row through attention: its four weight products, and queries and values over prefix and own token."""
+    """Count one row through attention: four weight products, and scores and values over the prefix and itself."""
     return 2.0 * shape.attention_weights + 4.0 * shape.heads * shape.d_head * (prefix + 1)
 
 
 def block_row(shape: Shape, prefix: int) -> float:
-    """One row through one block."""
+    """Count one row through one block."""
     return attention_row(shape, prefix) + 2.0 * shape.mlp_weights
 
 
 def logits_row(shape: Shape) -> float:
-    """One row's logits."""
+    """Count the logits of one row."""
     return 2.0 * shape.d_model * shape.vocabulary
 
 
 def sequence(shape: Shape, tokens: int) -> float:
-    """A whole sequence through the model, logits of every token included."""
+    """Count a whole sequence through the model, including the logits of every token."""
     return tokens * (shape.layers * block_row(shape, tokens - 1) + logits_row(shape))
 
 
 def prefix_run(shape: Shape, prefix: int) -> float:
-    """What `Transformer.prefix` runs: the prefix, and one token after it."""
+    """Count what `Transformer.prefix` runs: the prefix, and one token after it."""
     after = shape.layers * block_row(shape, prefix) + logits_row(shape)
     return (sequence(shape, prefix) if prefix else 0.0) + after
 
 
 def extract(shape: Shape, prefix: int) -> float:
-    """One pair: two whole prompts."""
+    """Count the stage extract for one pair: two whole prompts."""
     return 2 * sequence(shape, prefix + 1)
 
 
 def sweep(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float:
-    """The paths of these interpolation layers through every block after their own, and their measures."""
+    """Count a sweep: each interpolation layer's path through every later block, and the measures of what it records."""
     rows = steps * sum(shape.layers - 1 - layer for layer in layers)
     recorded = steps * sum(shape.layers - layer for layer in layers)
     return rows * block_row(shape, prefix) + recorded * 2.0 * shape.d_model
 
 
 def path_logits(shape: Shape, steps: int) -> float:
-    """The logits along one path, the two ends of a long one once more, and their measures."""
+    """Count the logits along one path and their measures; a long path computes the logits of its two ends twice."""
     if steps <= LOGIT_BLOCK + 1:
         return steps * (logits_row(shape) + 2.0 * shape.vocabulary)
     blocks = -(-steps // LOGIT_BLOCK)
-    rows = steps + (blocks - 1) + 2  # every block reads one step of the next
+    rows = steps + (blocks - 1) + 2  # every block also reads the first step of the next block
     return rows * logits_row(shape) + (steps + blocks - 1) * 2.0 * shape.vocabulary
 
 
 def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float:
-    """One pair: the sweep, every path's logits, the unpatched ones, and the traced path's probabilities."""
+    """Count the stage interpolate for one pair.
+
+    It runs the sweep, the logits of every path and of the two unpatched prompts, and the traced path's probabilities.
+    """
     logits = len(layers) * path_logits(shape, steps) + (steps + 2) * logits_row(shape)
     return prefix_run(shape, prefix) + sweep(shape, prefix, steps, layers) + logits
 
 
 def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditions: Sequence[str]) -> float:
-    """One pair: the sweep and the logits of every condition, and the secants' two rows per block."""
+    """Count the stage freeze for one pair: sweep and logits of every condition, and two rows per block for secants."""
     secants = 0.0
     if any(condition.endswith("_secant") for condition in conditions) and layers:
         secants = 2 * (shape.layers - 1 - min(layers)) * block_row(shape, prefix)
@@ -85,32 +89,36 @@ def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditi
 
 
 def gram(shape: Shape) -> float:
-    """The Gram matrices of one layer (`mlp_jacobian.gram`): blocks on and below the diagonal, the mixed one whole."""
+    """Count the Gram matrices of one layer (`mlp_jacobian.gram`).
+
+    Symmetric matrices compute only the blocks on and below the diagonal; the mixed matrix of a gated MLP is computed
+    whole.
+    """
     whole = 4.0 * shape.d_mlp**2 * shape.d_model
     symmetric = whole * (GRAM_BLOCKS + 1) / (2 * GRAM_BLOCKS)
     return 2 * symmetric + whole if shape.gated else symmetric
 
 
 def mlp_norms(shape: Shape, steps: int) -> float:
-    """The norms and gains of one pair and layer, given the Gram matrices (`jacobian_norms`, `push`, `push_fc`)."""
+    """Count norms and gains of one pair and layer, given the Gram matrices (`jacobian_norms`, `push`, `push_fc`)."""
     forms = (3 if shape.gated else 1) * 2.0 * steps * shape.d_mlp**2
     return forms + 3 * _mlp_push(shape, steps)
 
 
 def linearise(shape: Shape, steps: int) -> float:
-    """The coefficients of the hidden units of one pair and layer, once for all that needs them."""
+    """Count the coefficients of the hidden units of one pair and layer, which are computed once and shared."""
     return shape.mlp_inputs * 2.0 * steps * shape.d_model * shape.d_mlp
 
 
 def _mlp_push(shape: Shape, steps: int) -> float:
-    """J v of the linearised MLP."""
+    """Count the product J v of the linearised MLP."""
     return (shape.mlp_inputs + 1) * 2.0 * steps * shape.d_model * shape.d_mlp
 
 
 def _attention_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:
-    """Forward-mode derivatives of attention: the value, which all directions of a chunk share, then each direction.
+    """Count forward-mode derivatives of attention: the value, shared by all directions of a chunk, and each direction.
 
-    The value's weight products are taken twice by torch's forward mode.
+    Forward mode in torch computes the weight products of the value twice.
     """
     value = attention_row(shape, prefix) + 2.0 * shape.attention_weights
     along = 2.0 * shape.attention_weights + 8.0 * shape.heads * shape.d_head * (prefix + 1)
@@ -118,20 +126,20 @@ def _attention_push(shape: Shape, prefix: int, steps: int, directions: int) -> f
 
 
 def _closed_row(shape: Shape, prefix: int) -> float:
-    """What the closed form of attention takes per row, whatever it is used for: scores, and the way through the key."""
+    """Count what every use of attention's closed form needs per row: the scores, and the path through the key."""
     inner = shape.heads * shape.d_head
     return 2.0 * inner * (prefix + 1) + 2.0 * inner * shape.d_model
 
 
 def _attention_read(shape: Shape, prefix: int, rows: int) -> float:
-    """Rows through queries, keys, values and scores."""
+    """Count rows through queries, keys, values and scores."""
     return rows * (2.0 * shape.d_model * shape.d_head * (shape.heads + 2 * shape.kv_heads)) + rows * 4.0 * (
         shape.heads * shape.d_head * (prefix + 1)
     )
 
 
 def _affine(shape: Shape, prefix: int) -> float:
-    """The matrices of attention, read off the model once per layer and length of prefix, and tried at three rows."""
+    """Count reading attention's matrices off the model and checking them at three rows, once per layer and length."""
     if not shape.closed:
         return 0.0
     tried = _attention_read(shape, prefix, TRIED) + _attention_push(shape, prefix, TRIED, 1)
@@ -139,7 +147,7 @@ def _affine(shape: Shape, prefix: int) -> float:
 
 
 def _closed_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:
-    """Directions through attention's closed form."""
+    """Count pushing directions through the closed form of attention."""
     d, inner = shape.d_model, shape.heads * shape.d_head
     along = 2.0 * d * (2 * inner + shape.kv_heads * shape.d_head) + 4.0 * inner * (prefix + 1) + 2.0 * shape.heads * d
     return steps * (_closed_row(shape, prefix) + directions * along)
@@ -151,7 +159,7 @@ def _block_push(shape: Shape, prefix: int, steps: int, directions: int) -> float
 
 
 def _attention_matrices(shape: Shape, prefix: int, rows: int) -> float:
-    """J_attn at some rows of one layer, in closed form or by differentiation along every basis vector."""
+    """Count J_attn at some rows of one layer, in closed form or by differentiation along every basis vector."""
     d, inner = shape.d_model, shape.heads * shape.d_head
     if not shape.closed:
         return _attention_push(shape, prefix, rows, d)
@@ -165,27 +173,27 @@ def _attention_matrices(shape: Shape, prefix: int, rows: int) -> float:
 
 
 def sketch_directions(steps: int, d_model: int) -> int:
-    """As `plateaus.mechanism.nodes.directions`."""
+    """Return the number of random directions of a sketch, as `plateaus.mechanism.nodes.directions` does."""
     return max(4, -(-SKETCH * steps // d_model))
 
 
 def block_gains(shape: Shape, prefix: int, steps: int) -> float:
-    """Directional gains of attention and block of one pair and layer."""
+    """Count the directional gains of attention and block for one pair and layer."""
     read = _attention_read(shape, prefix, steps) if shape.closed else 0.0
     return read + _block_push(shape, prefix, steps, 1)
 
 
 def block_norms(shape: Shape, prefix: int, steps: int, *, exact: bool, probes: int, first: bool, nodes: int) -> float:
-    """Norms and gains of the same, and of the chain.
+    """Count the norms and gains of attention, block and chain for one pair and layer.
 
     Args:
-        shape: The model's.
-        prefix: Tokens of the prefix.
-        steps: Steps of the path.
-        exact: Whether by whole matrices at the path's nodes; else from random directions.
-        probes: How many of them.
-        first: Whether it is the chain's first layer, whose product is the block itself.
-        nodes: How many of the steps are nodes.
+        shape: Shape of the model.
+        prefix: Number of tokens in the prefix.
+        steps: Number of steps of the path.
+        exact: Whether the norms come from whole matrices at the path's nodes, or from random directions.
+        probes: Number of random directions if the norms are not exact.
+        first: Whether this is the first layer of the chain, where the chain is the block itself.
+        nodes: Number of steps that are nodes.
     """
     sketch = sketch_directions(steps, shape.d_model) if exact else probes
     read = _attention_read(shape, prefix, steps) if shape.closed else 0.0
@@ -213,18 +221,18 @@ def jacobian(
     probes: int,
     nodes: int = NODES,
 ) -> float:
-    """One job: the Gram matrices once, everything else for each pair.
+    """Count one job of the stage jacobian: the Gram matrices once, and everything else for each pair.
 
     Args:
-        shape: The model's.
-        prefixes: Tokens of each pair's prefix.
-        whole: Whether each pair's attention, block and chain have norms, or gains alone.
-        steps: Steps of the path.
+        shape: Shape of the model.
+        prefixes: Number of tokens in each pair's prefix.
+        whole: For each pair, whether attention, block and chain have norms, or only gains.
+        steps: Number of steps of the path.
         layers: Number of traced layers.
         components: As in the config.
         exact_up_to: As in the config.
         probes: As in the config.
-        nodes: How many of the steps are nodes.
+        nodes: Number of steps that are nodes.
     """
     of_mlp = bool({"mlp", "mlp_fc"} & set(components))
     of_block = bool({"attn", "block", "chain"} & set(components))
@@ -245,7 +253,10 @@ def jacobian(
 
 
 def spline(shape: Shape, steps: int, layers: int) -> float:
-    """One pair: codes twice (for density and to be kept), and for ReLU models the Gram matrix and single switches."""
+    """Count the stage spline for one pair.
+
+    Codes are computed twice (for the density and for the table). ReLU models add the Gram matrix and single switches.
+    """
     codes = 2.0 * steps * shape.d_model * shape.d_mlp
     each = 2 * codes
     if shape.relu:

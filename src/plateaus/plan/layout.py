@@ -1,4 +1,4 @@
-"""A plan as text: an aligned table, or the comment in a config's header."""
+"""Write a plan as text: as an aligned table, or as the comment in the header of a config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ HEAD = ("model", "stage", "jobs", "rows", "GFLOP", "memory GB", "disk MB", "minu
 
 
 def align(rows: Sequence[Sequence[str]], *, left: int = 2) -> list[str]:
-    """Rows of equally many cells as lines of aligned columns, the first `left` of them to the left."""
+    """Align rows of cells in columns, the first `left` columns to the left and the others to the right.
+
+    Args:
+        rows: Rows with the same number of cells.
+        left: Number of left-aligned columns.
+
+    Returns:
+        One line of text per row.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
@@ -24,7 +32,14 @@ def align(rows: Sequence[Sequence[str]], *, left: int = 2) -> list[str]:
 
 
 def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
-    """The whole plan: the machine, a line per model and stage, the totals, and what they leave out."""
+    """Format the whole plan: the machine, a line per model and stage, the totals, and what the totals leave out.
+
+    Args:
+        plan: The plan.
+        speed: The measured speed that the plan uses.
+        slots: Number of jobs that run side by side.
+        title: First words of the text, such as the path of the config.
+    """
     body = [HEAD, *(_cells(line) for line in plan.lines)]
     body += [(model, "?", *("?" for _ in HEAD[2:])) for model in plan.unknown]
     without = f", without {_words(plan.unknown)}" if plan.unknown else ""
@@ -39,10 +54,10 @@ def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
             f"at most {plan.schedule.memory / 1e9:.1f} GB of memory, {_disk(plan) / 1e6:.0f} MB of disk"
         )
     text.append(
-        "memory: of the largest job; minutes: of all its jobs, one after the other; downloads take their own time"
+        "memory is that of the largest job; minutes are the sum over the jobs; the time of downloads is not included"
     )
     text += [
-        f"model {model}: its shape is not known before it is fetched, so it is not in the totals"
+        f"model {model}: its shape is not known before it is fetched, so the totals leave it out"
         for model in plan.unknown
     ]
     if plan.unplanned:
@@ -54,11 +69,11 @@ COMMENT = re.compile(
     r"# Expected[^\n]*\n(?:#[^\n]*\n)*?"
     r"# \(`make plan` on (?P<machine>[^\n]*), (?P<device>\w+), (?P<gflops>\d+) GFLOP/s[^\n]*\)\n"
 )
-"""The cost comment in a config's header, and the speed that it was reckoned with."""
+"""Matches the cost comment in a config's header, with the machine and the speed that it was computed for."""
 
 
 def comment(plan: Plan, speed: Speed, slots: int) -> str:
-    """What a config's header says of its cost: four lines."""
+    """Format the cost comment for the header of a config: four lines; the plan must have a schedule."""
     assert plan.schedule is not None
     largest = max(line.memory for line in plan.lines)
     weights = sum(line.disk for line in plan.lines if line.stage == "fetch")
@@ -76,7 +91,7 @@ def comment(plan: Plan, speed: Speed, slots: int) -> str:
 
 
 def with_comment(text: str, new: str) -> str:
-    """A config's text with its cost comment replaced, or put below the comment that it begins with."""
+    """Return a config's text with its cost comment replaced, or inserted below the comment at the top of the file."""
     if COMMENT.search(text):
         return COMMENT.sub(lambda _: new, text, count=1)
     lines = text.splitlines(keepends=True)
@@ -85,13 +100,13 @@ def with_comment(text: str, new: str) -> str:
 
 
 def speed_line(speed: Speed) -> str:
-    """The machine and what was measured on it."""
+    """Describe the machine and the speed measured on it."""
     threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''} per job"
     return f"{speed.machine}, {speed.device}, {speed.gflops:.0f} GFLOP/s in float32 with {threads}"
 
 
 def minutes(seconds: float) -> str:
-    """A length of time for people."""
+    """Format a time given in seconds as seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

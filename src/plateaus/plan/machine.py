@@ -1,4 +1,4 @@
-"""What the system says of this machine."""
+"""Describe the processor of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """The processor's name and core count, as the system tells it."""
+    """Return the processor's name and number of cores, as the operating system reports them."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

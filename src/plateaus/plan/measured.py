@@ -1,4 +1,4 @@
-"""Predicted against measured: what finished jobs have recorded, and the files that they wrote."""
+"""Compare predictions with measurements: the records of finished jobs and the sizes of the files that they wrote."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HEAD = (
 
 
 class Measured(NamedTuple):
-    """What the jobs of one stage of one model have taken.
+    """Measured memory, disk and time of the jobs of one stage of one model.
 
     Attributes:
-        jobs: Number of jobs on record.
-        memory: Peak memory of the largest, bytes.
-        disk: Size of the files, bytes.
-        seconds: Processor time of all jobs over their threads.
+        jobs: Number of jobs with a record.
+        memory: Peak memory of the largest job, bytes.
+        disk: Total size of the files, bytes.
+        seconds: Processor time divided by the number of threads, summed over the jobs.
     """
 
     jobs: int
@@ -32,12 +32,12 @@ class Measured(NamedTuple):
 
 
 def read(root: Path, line: Line, weights: Path | None = None) -> Measured | None:
-    """What a line of the plan has taken, or None where not all of its jobs have run.
+    """Read the measurements for one line of the plan; None if some of its jobs have not run.
 
     Args:
         root: `results/<run>`.
-        line: The line.
-        weights: The folder of the model's weights, whose size is the disk of `fetch`.
+        line: The line of the plan.
+        weights: The folder of the model's weights; its size is the disk space of `fetch`.
     """
     records = [json.loads(path.read_text()) for path in (root / "benchmarks" / line.model / line.stage).glob("*.json")]
     if not records or (len(records) != line.jobs and line.stage != "fetch"):
@@ -46,7 +46,7 @@ def read(root: Path, line: Line, weights: Path | None = None) -> Measured | None
         jobs=len(records),
         memory=max(record["peak_memory_gb"] for record in records) * 1e9,
         disk=sum(path.stat().st_size for folder in _folders(root, line, weights) for path in _files(folder)),
-        # Processor time: it does not count what other jobs took in the meantime.
+        # Processor time, because wall time would include waiting for other jobs on the same cores.
         seconds=sum(record["cpu_seconds"] / record["threads"] for record in records),
     )
 
@@ -59,12 +59,12 @@ def _folders(root: Path, line: Line, weights: Path | None) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    # A linked file takes no room of its own.
+    # A file with several hard links needs no disk space of its own.
     return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_nlink == 1]
 
 
 def table(plan: Plan, found: Sequence[Measured | None]) -> str:
-    """Both beside each other, for the lines that have run."""
+    """Format predictions beside measurements, for the lines of the plan that have run."""
     rows: list[tuple[str, ...]] = [HEAD]
     for line, measured in zip(plan.lines, found, strict=True):
         if measured is None:
@@ -80,5 +80,5 @@ def table(plan: Plan, found: Sequence[Measured | None]) -> str:
             cells += [format(expected, form), format(actual, form), ratio]
         rows.append(tuple(cells))
     if len(rows) == 1:
-        return "nothing of this config has run yet, so there is nothing to compare with\n"
+        return "no stage of this config has run yet, so there is nothing to compare with\n"
     return "\n".join(align(rows)) + "\n"

@@ -1,4 +1,4 @@
-"""Jobs, what each waits for, and cores: how long the whole takes."""
+"""Simulate jobs that wait for each other and run on a few slots, to find the time and memory of the whole run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 Key = tuple[str, str, str]
-"""Stage, model, shard."""
+"""Stage, model and shard of a job."""
 
 
 class Job(NamedTuple):
     """One job.
 
     Attributes:
-        key: What it is.
-        seconds: How long it takes.
-        memory: Its peak memory, bytes.
-        after: The jobs it waits for.
+        key: Stage, model and shard.
+        seconds: How long the job runs.
+        memory: Peak memory, bytes.
+        after: Keys of the jobs that must finish first.
     """
 
     key: Key
@@ -27,11 +27,11 @@ class Job(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """What comes of it.
+    """The result of a simulation.
 
     Attributes:
-        seconds: From the first job's start to the last one's end.
-        memory: The largest sum of peaks of jobs that run side by side, bytes.
+        seconds: Time from the start of the first job to the end of the last one.
+        memory: The largest sum of the peak memory of jobs that run side by side, bytes.
     """
 
     seconds: float
@@ -39,11 +39,14 @@ class Schedule(NamedTuple):
 
 
 def simulate(jobs: Sequence[Job], slots: int) -> Schedule:
-    """Start jobs in the order given as soon as those they wait for are done and one of the slots is free.
+    """Simulate a run: each job starts, in the given order, once its predecessors are done and a slot is free.
 
     Args:
-        jobs: No circles, and every key of `after` among them.
-        slots: How many jobs run side by side.
+        jobs: Jobs without cyclic dependencies; every key of `after` belongs to one of them.
+        slots: Number of jobs that can run side by side.
+
+    Raises:
+        ValueError: a job waits for a job that is not in the list, or jobs wait for each other.
     """
     waiting, done, now, peak = list(jobs), set[Key](), 0.0, 0.0
     running: list[tuple[float, int, Job]] = []
@@ -55,7 +58,7 @@ def simulate(jobs: Sequence[Job], slots: int) -> Schedule:
             waiting.remove(ready)
             heapq.heappush(running, (now + ready.seconds, len(waiting), ready))
         if not running:
-            raise ValueError(f"jobs wait for what is not among them: {[job.key for job in waiting]}")
+            raise ValueError(f"these jobs wait for jobs that never run: {[job.key for job in waiting]}")
         peak = max(peak, sum(job.memory for *_, job in running))
         now, _, ended = heapq.heappop(running)
         done.add(ended.key)

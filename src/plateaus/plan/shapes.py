@@ -1,4 +1,4 @@
-"""Every model's sizes from files that are at hand or from the table of published ones; never from a network."""
+"""Find the sizes of every model from local files or from the table of published shapes, never from the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plateaus.config.reading import Config
 GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3"}
 PARALLEL = {"gpt_neox"}
 DIFFERENTIATED = {"gpt_neox", "qwen3", "gemma2", "olmo2"}
-"""Model types whose attention has no closed-form Jacobian here, as the trial in `attention_jacobian` finds."""
+"""Model types whose attention has no closed-form Jacobian here: they fail the check in `attention_jacobian`."""
 
 EMBEDDED: dict[str, Any] = {
     "model_type": "llama",
@@ -27,28 +27,28 @@ EMBEDDED: dict[str, Any] = {
     "rms_norm_eps": 1e-5,
     "hidden_act": "silu",
 }
-"""The configuration of SmolLM2-135M."""
+"""The configuration of SmolLM2-135M, as in its config.json."""
 EMBEDDED_PARAMETERS = 134_515_008
 
 
 class Shape(NamedTuple):
-    """The sizes of a model that its cost follows from.
+    """The sizes of a model that determine its cost.
 
     Attributes:
         layers: Number of blocks.
         d_model: Width of the residual stream.
-        d_mlp: Hidden units of one MLP.
-        heads: Query heads.
-        kv_heads: Key and value heads.
+        d_mlp: Number of hidden units of one MLP.
+        heads: Number of query heads.
+        kv_heads: Number of key and value heads.
         d_head: Width of a head.
-        vocabulary: Number of tokens.
-        parameters: Numbers in the model, tied weights counted once.
-        file_bytes: Size of the weights on disk.
+        vocabulary: Number of tokens in the vocabulary.
+        parameters: Number of parameters, with tied weights counted once.
+        file_bytes: Size of the weights on disk, bytes.
         gated: Whether the MLP has a gate.
         parallel: Whether attention and MLP read the same vector.
         relu: Whether the MLP is piecewise linear, so that the table `neurons` has rows.
-        closed: Whether attention's Jacobian is in closed form.
-        centred: Whether the norm is LayerNorm, not RMSNorm.
+        closed: Whether attention's Jacobian is computed in closed form.
+        centred: Whether the norms are LayerNorm rather than RMSNorm.
     """
 
     layers: int
@@ -68,7 +68,7 @@ class Shape(NamedTuple):
 
     @property
     def attention_weights(self) -> int:
-        """Weights of one attention: queries, keys, values and output."""
+        """Number of weights of one attention layer: queries, keys, values and output."""
         return 2 * self.d_model * self.d_head * (self.heads + self.kv_heads)
 
     @property
@@ -78,30 +78,30 @@ class Shape(NamedTuple):
 
     @property
     def mlp_weights(self) -> int:
-        """Weights of one MLP."""
+        """Number of weights of one MLP."""
         return (self.mlp_inputs + 1) * self.d_model * self.d_mlp
 
     @property
     def model_bytes(self) -> int:
-        """The model in memory, float32."""
+        """Size of the model in memory in float32, bytes."""
         return 4 * self.parameters
 
     def bytes_per_row(self, prefix: int) -> int:
-        """As `Transformer.bytes_per_row`, by which the stages cut their rows into chunks."""
+        """Return the bytes per row by which the stages split their rows into chunks, as `Transformer.bytes_per_row`."""
         attention = 2 * self.heads * (prefix + 1) + 4 * (prefix + 1) * self.d_model
         return 4 * 2 * (8 * self.d_model + 4 * self.d_mlp + attention)
 
 
 def shape_from(config: Mapping[str, Any], parameters: int, file_bytes: int) -> Shape:
-    """The shape of a model from its `config.json`.
+    """Read the shape of a model from its `config.json`.
 
     Args:
-        config: As Hugging Face writes it.
+        config: The content of the file, as Hugging Face writes it.
         parameters: Number of parameters.
-        file_bytes: Size of the weights on disk.
+        file_bytes: Size of the weights on disk, bytes.
 
     Raises:
-        KeyError: the file names its sizes in no way known here.
+        KeyError: the config has none of the known keys for one of the sizes.
     """
 
     def first(*names: str) -> Any:
@@ -141,7 +141,7 @@ class Known(NamedTuple):
 
 @cache
 def known() -> dict[str, Known]:
-    """Hub id to what is published of it."""
+    """Return the published config, parameter count and file size of each known model, by hub id."""
     import yaml
 
     entries = yaml.safe_load((Path(__file__).parent / "known_shapes.yaml").read_text(encoding="utf-8"))
@@ -153,7 +153,7 @@ def known() -> dict[str, Known]:
 
 
 def shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
-    """The shape of a model of the config, or None where it cannot be known before the model is fetched."""
+    """Return the shape of a model of the config, or None if it is not known before the model is fetched."""
     found = _shape_of(config, model, models_folder)
     if found is not None and config["models"][model].get("storage") == "bfloat16":
         return found._replace(file_bytes=found.model_bytes // 2)
@@ -161,10 +161,10 @@ def shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
 
 
 def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
-    """The same, as it is before fetch rounds it.
+    """Return the shape of a model as it is before the stage fetch rounds its weights, or None if it is not known.
 
-    Looked for in the fetched folder, then by source: the local folder, the embedded model's constants, the table of
-    published shapes, or the model that a random one is like.
+    The fetched folder comes first. Without it, the shape comes from the model's source: the local folder, the constants
+    of the embedded model, the table of published shapes, or the model whose architecture a random model has.
     """
     entry = config["models"][model]
     fetched = _of_folder(models_folder / model_key(config, model))
@@ -184,7 +184,7 @@ def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
 
 
 def _of_folder(folder: Path) -> Shape | None:
-    """The shape of a Hugging Face folder, fetched or local; None where there is no such folder or it is not whole."""
+    """Read the shape of the model in a Hugging Face folder; None if the folder does not exist or is incomplete."""
     from plateaus.sources.card import count_parameters
 
     try:

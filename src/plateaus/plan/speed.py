@@ -1,4 +1,4 @@
-"""This machine's speed at what the stages spend their time on: float32 matrix products."""
+"""Measure this machine's speed at float32 matrix products, on which the stages spend most of their time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Speed(NamedTuple):
     """A measured speed.
 
     Attributes:
-        gflops: Billions of operations a second of one job, on its threads.
-        threads: Threads of one job.
-        device: Where it was measured, and so where the jobs will run.
-        machine: The processor's name and core count.
+        gflops: Speed of one job with all its threads, in billions of floating-point operations per second.
+        threads: Number of threads of one job.
+        device: The device on which it was measured and on which the jobs will run.
+        machine: Name of the processor and number of cores.
     """
 
     gflops: float
@@ -24,19 +24,23 @@ class Speed(NamedTuple):
 
 
 ROWS, INNER, COLUMNS = 1024, 1024, 4096
-"""About what passes an MLP at once in a sweep of a middle-sized model."""
+"""Sizes of the measured product, (ROWS, INNER) times (INNER, COLUMNS): about an MLP's input weights in a sweep of a
+medium-sized model."""
 
 
 def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
-    """Repeat a matrix product.
+    """Measure the speed by repeating one matrix product.
 
-    On a CPU the time is the processor's own, so that whatever else runs on the machine does not count: the minutes of
-    a plan are those of a machine that is free.
+    On a CPU, processor time is measured, so that other programs do not count: a plan gives the minutes on an otherwise
+    idle machine.
 
     Args:
-        threads: `compute.threads`.
-        device: `compute.device`.
-        seconds: For how long.
+        threads: Number of threads of one job (`compute.threads`).
+        device: Name of the device (`compute.device`).
+        seconds: How long to measure.
+
+    Raises:
+        InputError: this machine does not have the device.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -48,16 +52,16 @@ def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
     torch.set_num_threads(threads)
     chosen = pick_device(device)
     left, right = torch.randn(ROWS, INNER, device=chosen), torch.randn(INNER, COLUMNS, device=chosen)
-    (left @ right)[0, 0].item()  # the first call prepares the library
+    (left @ right)[0, 0].item()  # the first call initialises the library
     on_cpu = chosen.type == "cpu"
     products, start, busy = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
-        (left @ right)[0, 0].item()  # waits for the device to be done
+        (left @ right)[0, 0].item()  # waits until the device is done
         products += 1
     taken = (time.process_time() - busy) / threads if on_cpu else time.perf_counter() - start
     name = machine() if on_cpu else f"{_accelerator(chosen.type)}, {machine()}"
     gflops = 2.0 * ROWS * INNER * COLUMNS * products / taken / 1e9
-    # Whole numbers, so that what is printed is what was reckoned with.
+    # Round to whole numbers, so that the printed speed is exactly the one used for the plan.
     return Speed(max(1.0, round(gflops)), threads, str(chosen), name)
 
 
@@ -68,5 +72,5 @@ def _accelerator(kind: str) -> str:
 
 
 def given(gflops: float, threads: int) -> Speed:
-    """A speed that was measured elsewhere, for a plan for another machine."""
+    """Return a speed in GFLOP/s that was measured elsewhere, to plan for another machine."""
     return Speed(gflops, threads, "as given", "another machine")

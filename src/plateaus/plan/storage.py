@@ -1,4 +1,4 @@
-"""Rows, bytes on disk and peak memory of each stage, from the shapes of what it holds and the constants measured."""
+"""Rows, bytes on disk and peak memory of each stage, from the sizes of its arrays and the measured constants."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from plateaus.plan.shapes import Shape
 
 
 class PairSize(NamedTuple):
-    """What of a pair its cost follows from.
+    """The properties of a pair that determine its cost.
 
     Attributes:
         prefix: Number of tokens that both prompts share.
-        layers: Its interpolation layers.
-        whole: Whether its attention, block and chain Jacobians have norms, or gains alone.
+        layers: Interpolation layers of the pair.
+        whole: Whether the norms of the attention, block and chain Jacobians are computed, or only gains.
     """
 
     prefix: int
@@ -25,22 +25,22 @@ class PairSize(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What of the config a model's cost follows from, layers counted from the front.
+    """The settings of the config that determine a model's cost; layers are counted from the first one.
 
     Attributes:
-        steps: Points of a path.
+        steps: Number of points on a path.
         layers: Interpolation layers.
-        trace_layer: The traced one.
+        trace_layer: The interpolation layer whose path is traced.
         top_tokens: As in the config.
         freeze_layers: Interpolation layers of the frozen runs.
-        conditions: What is frozen.
+        conditions: Freezing conditions.
         components: Jacobian components.
         exact_up_to: As in the config.
         probes: As in the config.
         top_neurons: As in the config.
-        memory_gb: Budget of a block.
+        memory_gb: Memory budget of a block of rows, GB.
         centre: Whether the model is rewritten in centred coordinates.
-        narrow: Whether its weights stay in memory as they are stored, in bfloat16.
+        narrow: Whether the weights are stored in bfloat16 and stay in bfloat16 in memory.
     """
 
     steps: int
@@ -59,7 +59,10 @@ class Settings(NamedTuple):
 
     @classmethod
     def of(cls, config: Mapping[str, Any], model: str, shape: Shape, block_gb: float = 1.0) -> Settings:
-        """Read them from a resolved config; layers that the model does not have are left to the stages to refuse."""
+        """Read the settings from a resolved config.
+
+        Layers that the model does not have are dropped here; the stages refuse them.
+        """
         interpolate, jacobian = config["interpolate"], config["jacobian"]
         return cls(
             steps=interpolate["steps"],
@@ -78,7 +81,7 @@ class Settings(NamedTuple):
         )
 
     def traced(self, shape: Shape) -> int:
-        """Number of layers after the traced one."""
+        """Return the number of layers after the trace layer."""
         return max(0, shape.layers - 1 - self.trace_layer)
 
 
@@ -93,7 +96,13 @@ def _layers(chosen: str | Sequence[int], n_layers: int) -> tuple[int, ...]:
 
 
 def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> dict[str, int]:
-    """Table to its number of rows for these pairs; exact but for `tokens`, which depends on what the model says."""
+    """Return the number of rows of each table that a stage writes for these pairs.
+
+    The numbers are exact except for `tokens`, which depends on the model's predictions.
+
+    Raises:
+        ValueError: the stage is not one with a job per model and shard.
+    """
     steps, traced, count = settings.steps, settings.traced(shape), len(pairs)
     match stage:
         case "extract":
@@ -103,7 +112,7 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
                 "interpolate": sum(_curve_rows(steps, pair.layers, shape) for pair in pairs),
                 "endpoint_check": sum(2 * len(pair.layers) for pair in pairs),
                 "trace": count * traced * steps,
-                # Both ends' likeliest tokens differ more often than not, and one or two others lead in between.
+                # The likeliest tokens of the two ends mostly differ, and one or two others lead in between.
                 "tokens": count * (2 * settings.top_tokens + 1) * steps,
             }
         case "freeze":
@@ -119,11 +128,11 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
             frozen = len(settings.conditions) * _curve_rows(1, settings.freeze_layers, shape)
             return {"sharpness": curves + count * frozen}
         case _:
-            raise ValueError(f"the plan does not know the stage {stage}")
+            raise ValueError(f"the plan has no cost model for the stage {stage}")
 
 
 def _curve_rows(steps: int, layers: Sequence[int], shape: Shape) -> int:
-    """Per interpolation layer, every layer from it on and the logits."""
+    """Count the rows of curves: each interpolation layer is recorded at every layer from it on and at the logits."""
     return steps * sum(shape.layers - layer + 1 for layer in layers)
 
 
@@ -131,12 +140,12 @@ def _curve_rows(steps: int, layers: Sequence[int], shape: Shape) -> int:
 
 
 def disk_bytes(counts: Mapping[str, int], shape: Shape, distinct: float) -> float:
-    """Size of the Parquet files of these tables.
+    """Return the size of the Parquet files of these tables, bytes.
 
     Args:
-        counts: Table to its number of rows.
-        shape: The model's.
-        distinct: Share of the prompts that are no pair's before; the vectors of a prompt are stored once.
+        counts: Number of rows by table.
+        shape: Shape of the model.
+        distinct: Share of the pairs' prompts that are distinct; the vectors of a repeated prompt are stored once.
     """
     total = 0.0
     for name, count in counts.items():
@@ -156,10 +165,11 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape, distinct: float) -> floa
 
 
 def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
-    """Peak resident memory of one job over these pairs.
+    """Return the peak resident memory of one job over these pairs, bytes.
 
-    The model is a mapped file, of which those pages count that the stage reads: all, but for the spline stage, which
-    reads the MLPs alone; where the file is in another type, or the model is centred, it is a copy in memory.
+    The model is a memory-mapped file, and only the pages that the stage reads count: all of them, except in the stage
+    spline, which reads only the MLPs. If the file is not in float32 or the model is centred, the model is a copy in
+    memory.
     """
     if stage == "sharpness":
         read = sum(sum(rows(part, shape, settings, pairs).values()) for part in ("interpolate", "freeze"))
@@ -179,19 +189,19 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
 
 
 def converted(shape: Shape) -> bool:
-    """Whether the file has another type than float32, so that it is not the model in memory as it is."""
+    """Return whether the weights file is not in float32, so that it cannot be mapped as the model in memory."""
     return shape.file_bytes < 0.9 * shape.model_bytes
 
 
 def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
-    """The model's share of a job's memory."""
+    """Return the model's share of a job's memory, bytes."""
     embedding = 4.0 * shape.vocabulary * shape.d_model
     if settings.centre and shape.centred:
         blocks = 4.0 * shape.layers * (shape.attention_weights + shape.mlp_weights)
         own = calibration.CENTRED_BLOCKS * blocks + calibration.CENTRED_EMBEDDINGS * embedding
         return own + shape.model_bytes
     left = calibration.EMBEDDINGS_LEFT["LayerNorm" if shape.centred else "RMSNorm"] * embedding
-    if settings.narrow:  # and the widest matrix in float32, while it is read
+    if settings.narrow:  # add the widest matrix in float32, while it is read
         return left / 2 + shape.file_bytes + max(embedding, 4.0 * shape.d_model * shape.d_mlp)
     if stage == "spline" and not converted(shape):
         return left + 4.0 * settings.traced(shape) * shape.mlp_weights
@@ -199,7 +209,7 @@ def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
 
 
 def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
-    """The rows of a stage before they are written: as NumPy columns, then as the table built from them."""
+    """Return the bytes of a stage's rows before they are written: NumPy columns and the table built from them."""
     counts = rows(stage, shape, settings, pairs)
     vectors = {"extract": 1, "trace": 2}
     return sum(
@@ -209,7 +219,7 @@ def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
 
 
 def longest(pairs: Sequence[PairSize]) -> int:
-    """The longest prefix."""
+    """Return the length of the longest prefix, in tokens."""
     return max(pair.prefix for pair in pairs)
 
 
@@ -219,13 +229,13 @@ def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> flo
 
 
 def _logits(shape: Shape, settings: Settings) -> float:
-    """The logits of some paths, and the differences that its measures make of one of them."""
+    """Return the bytes of the logits of several paths, and of the differences that measuring one path creates."""
     one = 4.0 * min(settings.steps, flops.LOGIT_BLOCK + 1) * shape.vocabulary
     return max(one, flops.LOGIT_BYTES) + calibration.LOGITS_COPIES * one
 
 
 def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: int) -> float:
-    """The rows of all groups with the copies made of them, and one chunk's intermediate results."""
+    """Return the bytes of the rows of all groups with their copies, and of one chunk's intermediate results."""
     state = 4.0 * groups * settings.steps * shape.d_model
     group = settings.steps * shape.bytes_per_row(longest(pairs))
     chunk = max(min(groups * group, settings.memory_gb * 1e9), group)
@@ -247,7 +257,7 @@ def _freeze(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> floa
 
 
 def _traces(shape: Shape, settings: Settings, pairs: int) -> float:
-    """The traces of all pairs as read (resid_pre, mlp_input and resid_post), which every later stage keeps."""
+    """Return the bytes of the traces of all pairs (resid_pre, mlp_input, resid_post), which later stages hold."""
     return calibration.TRACE_COPIES * 4.0 * pairs * settings.traced(shape) * settings.steps * shape.d_model
 
 

@@ -1,4 +1,4 @@
-"""How many threads a job of a run takes."""
+"""Choose the number of threads of each job."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from plateaus.config.reading import Config
 
 
 def of_job(config: Config, cores: int | None, accelerators: int = 0) -> int:
-    """Threads of one job: as the config says, or the cores shared out over the jobs that can run side by side.
+    """Return the threads of one job: as the config says, or the cores divided among the jobs that run side by side.
 
-    Those are the jobs of one stage: a model's shard each, and no more of them than there are accelerators, where there
-    are any. Cores above their number speed up each of them; with fewer cores than jobs one thread each is best.
+    The jobs that run side by side are those of one stage, one per model and shard; with accelerators, at most one job
+    per accelerator. If there are more cores than such jobs, each job gets several threads; otherwise one thread each is
+    best.
 
     Args:
-        config: The config.
-        cores: What Snakemake was given; None where each job goes to a machine of its own.
-        accelerators: How many of them the jobs share; 0 where they run on the CPU.
+        config: The resolved config.
+        cores: The value of Snakemake's --cores; None if each job runs on a machine of its own.
+        accelerators: Number of accelerators that the jobs share; 0 if the jobs run on the CPU.
     """
     told: int | str = config["compute"]["threads"]
     if isinstance(told, int):

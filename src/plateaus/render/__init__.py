@@ -1,4 +1,4 @@
-"""A Quarto project to one self-contained page: by Quarto where there is one, else by a renderer faithful to it."""
+"""Render a Quarto project to one self-contained page, by Quarto if it is installed and else by a built-in renderer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plateaus.render.quarto import find_quarto, render_with_quarto
 __all__ = ["RenderError", "find_quarto", "render"]
 
 LEFT = (".quarto", ".jupyter_cache", "_site", "_freeze", "index.html", "index_files")
-"""What earlier renderings leave in a project's folder."""
+"""Names of files and folders that earlier renderings leave in a project; they are not copied."""
 
 
 def render(
@@ -26,26 +26,27 @@ def render(
     env: Mapping[str, str] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Render `index.qmd` of a Quarto project, in a copy of it, so that two renderings never meet in one folder.
+    """Render `index.qmd` of a Quarto project, in a copy of the project so that two renderings never share a folder.
 
     Args:
         project: The folder with `_quarto.yml` and `index.qmd`.
-        output: The page, written whole or not at all.
-        renderer: ``quarto``, ``builtin``, or ``auto``: Quarto where there is one.
-        env: Added to the environment of the cells.
-        metadata: Document metadata, above that of the document; `rendered-by`, what made the page, is added.
+        output: Path of the page, which is written completely or not at all.
+        renderer: ``quarto``, ``builtin``, or ``auto``, which uses Quarto if it is installed.
+        env: Variables to add to the environment of the cells.
+        metadata: Document metadata that overrides the document's own; `rendered-by`, the name of the renderer, is
+            added to it.
 
     Returns:
-        What made the page, with its version.
+        The name of the renderer, with its version.
 
     Raises:
-        InputError: Quarto is asked for and not there.
-        RenderError: a cell failed, or a cross-reference leads nowhere.
+        InputError: The folder has no `index.qmd`, or Quarto is asked for but no working Quarto was found.
+        RenderError: A cell failed, Quarto or pandoc failed, or a cross-reference leads nowhere.
     """
-    from plateaus.data.tables import atomic_path  # brings pyarrow
+    from plateaus.data.tables import atomic_path  # imported here because it loads pyarrow
 
     if not (project / "index.qmd").is_file():
-        raise InputError(f"{project} is no Quarto project: it has no index.qmd")
+        raise InputError(f"{project} is not a Quarto project: it has no index.qmd")
     quarto = find_quarto() if renderer != "builtin" else None
     if renderer == "quarto" and quarto is None:
         raise InputError("no working quarto was found on PATH: install Quarto, or use report.renderer auto or builtin")

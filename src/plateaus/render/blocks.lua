@@ -1,5 +1,5 @@
--- What is shown in HTML only or never, callouts, and tabsets. Runs first: headings that name a callout or a tab are no
--- sections, and what is hidden is not counted.
+-- Conditional content, callouts and tabsets. This filter runs first, because the heading of a callout or a tab is not a
+-- section, and hidden content must not be numbered.
 
 local CALLOUTS = { note = "Note", tip = "Tip", warning = "Warning", important = "Important", caution = "Caution" }
 local tabsets = 0
@@ -52,7 +52,7 @@ local function callout(div, kind)
   classes:extend(div.classes)
   local shown = pandoc.Inlines(title or { pandoc.Str(CALLOUTS[kind]) })
   if title then
-    -- The colour alone does not say what it is.
+    -- Screen readers get the kind of the callout in words, because its colour alone does not tell them.
     local name = pandoc.Span({ pandoc.Str(CALLOUTS[kind] .. ":"), pandoc.Space() }, pandoc.Attr("", { "aloud" }))
     shown:insert(1, name)
   end
@@ -73,7 +73,7 @@ local function callout(div, kind)
     pandoc.Attr(div.identifier, classes, { role = "note" }))
 end
 
--- Tabsets: panels with their titles, which page.js makes into tabs; without it all of them are shown, one after another.
+-- Tabsets: panels with titles, which page.js turns into tabs. Without the script all panels are shown in sequence.
 
 local function tabset(div)
   tabsets = tabsets + 1

@@ -1,4 +1,4 @@
-"""The built-in renderer: cells by nbclient, the page by pandoc with filters for what Quarto adds to Markdown."""
+"""The built-in renderer: nbclient runs the cells, and pandoc makes the page, with filters for Quarto's Markdown."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ from plateaus.render.error import RenderError
 HERE = Path(__file__).parent
 READER = "markdown"
 PANDOC_SECONDS = 300
-# In this order: what is hidden has no number, tabs and callouts take their headings, and only then is anything counted.
+# The order matters: hidden content and the headings of tabs and callouts must be gone before anything is numbered.
 FILTERS = ("blocks.lua", "floats.lua", "references.lua", "layout.lua")
 UNRESOLVED, TWICE = "unresolved reference ", "duplicate id "
 
 
 def pandoc() -> str:
-    """The path of the pandoc that pypandoc carries."""
+    """Return the path of the pandoc that comes with pypandoc."""
     import pypandoc
 
     return str(pypandoc.get_pandoc_path())
 
 
 def pandoc_version() -> str:
-    """Its version."""
+    """Return the version of that pandoc."""
     import pypandoc
 
     return str(pypandoc.get_pandoc_version())
 
 
 def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str, str]) -> Path:
-    """Render `index.qmd` in `project` and return the page.
+    """Render `index.qmd` in `project` and return the path of the page.
+
+    Args:
+        project: A copy of the project folder, in which files are written.
+        env: Variables to add to the environment of the cells.
+        metadata: Document metadata that overrides the document's own.
 
     Raises:
-        RenderError: a cell failed, pandoc did, or a cross-reference leads nowhere.
+        RenderError: A cell failed, pandoc failed, or a cross-reference leads nowhere.
     """
     options, parts = source.read(project, metadata)
     text = cells.run(parts, project, env, options)
     (project / "page.md").write_text(text, encoding="utf-8")
-    # As files to include, since metadata is read as Markdown, which would set quotation marks in a script.
+    # Included as files, because metadata is read as Markdown, which would change the quotation marks in a script.
     for tag, suffix in (("style", "css"), ("script", "js")):
         content = (HERE / f"page.{suffix}").read_text(encoding="utf-8")
         (project / f"page-{tag}.html").write_text(f"<{tag}>\n{content}</{tag}>\n", encoding="utf-8")
@@ -53,7 +58,7 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
         "--embed-resources", "--section-divs", "--wrap", "none",
         "--include-in-header", "page-style.html", "--include-after-body", "page-script.html",
     ]  # fmt: skip
-    for name in FILTERS:  # before citeproc, which would take @fig-... for a citation
+    for name in FILTERS:  # before citeproc, which would read @fig-... as a citation
         command += ["--lua-filter", str(HERE / name)]
     command += page_options.flags(options)
     try:
@@ -67,13 +72,13 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
 
 
 def _check(status: int, said: list[str]) -> None:
-    """Raise for what makes a page that is not whole, also where pandoc only warns."""
+    """Raise RenderError if the page is incomplete, even if pandoc only printed a warning."""
     twice = next((line.split(TWICE, 1)[1] for line in said if TWICE in line), None)
     if twice:
-        raise RenderError(f"the page gives the id {twice} twice: change one of them")
+        raise RenderError(f"the page uses the id {twice} twice: change one of them")
     unresolved = {line.split(UNRESOLVED, 1)[1] for line in said if UNRESOLVED in line}
     if unresolved:
-        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is nowhere defined: correct it")
+        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is not defined: correct it")
     wrong = [line for line in said if "Could not fetch" in line or "citeproc: citation" in line.lower()]
     if status != 0 or wrong:
-        raise RenderError(f"pandoc could not make the page: {(wrong or said or ['it said nothing'])[-1]}")
+        raise RenderError(f"pandoc could not make the page: {(wrong or said or ['it printed no message'])[-1]}")

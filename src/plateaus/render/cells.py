@@ -1,4 +1,4 @@
-"""A document's cells and inline expressions, run in order, with their results in their places."""
+"""Run a document's cells and inline expressions in order, and put each result in its place."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from plateaus.render import outputs
 from plateaus.render.source import Cell, Inline, Part
 
-# Options of a cell that a document may set for all of them, outside `execute:`.
+# Cell options that a document may set for all cells outside `execute:`.
 SHARED = ("code-fold", "code-summary")
 
 
 def run(parts: Sequence[Part], project: Path, env: Mapping[str, str], options: Mapping[str, Any]) -> str:
-    """Run everything in order in one kernel and put the results in its place.
+    """Run all code of a document in order in one kernel, and return the document as Markdown with the results.
 
     Args:
-        parts: The document.
+        parts: The parts of the document.
         project: The working directory of the kernel.
-        env: Added to the kernel's environment.
-        options: The document's.
+        env: Variables to add to the kernel's environment.
+        options: The options of the document.
 
     Raises:
-        RenderError: naming the cell and the last line of its error.
+        RenderError: A cell or an inline expression failed; the message names it and gives the last line of its error.
     """
     execute = options.get("execute")
     defaults = dict(execute) if isinstance(execute, dict) else {}

@@ -1,4 +1,4 @@
-"""What goes wrong while a page is made."""
+"""The error that is raised when a page cannot be rendered."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from plateaus.errors import InputError
 
 
 class RenderError(InputError):
-    """A cell of the page failed, Quarto or pandoc did, or a cross-reference leads nowhere."""
+    """A cell of the page failed, Quarto or pandoc failed, or a cross-reference leads nowhere."""

@@ -1,5 +1,5 @@
--- Numbers for sections, figures, tables and equations in the order of the document, and captions with those numbers.
--- Leaves the text of each number in the metadata, for references.lua.
+-- Number sections, figures, tables and equations in the order of the document, and put the numbers into captions.
+-- The text of each number is stored in the metadata, where references.lua reads it.
 
 local NAMES = { fig = "Figure", tbl = "Table" }
 local NBSP = "\u{a0}"
@@ -77,7 +77,7 @@ local function first_image(blocks)
   return found
 end
 
--- Quarto's fig-alt is the alternative text of the picture, and its caption where there is none.
+-- The alternative text of a picture is Quarto's fig-alt, or its caption if it has no fig-alt.
 local function set_alt(image)
   local alt = image.attributes["fig-alt"]
   if alt then
@@ -109,7 +109,7 @@ local function float(kind, id, caption, content, label)
   return pandoc.Div(blocks, pandoc.Attr(id, { "float", "float-" .. kind }))
 end
 
--- "Figure 1:" at the top, "(a)" within another float. The letter is also what references say after the number.
+-- The label is "Figure 1:" at the top level and "(a)" within another float. References put the letter after the number.
 local function label_of(kind, id, parent)
   if not parent then return NAMES[kind] .. NBSP .. count(id, kind) .. ":" end
   parent.parts = parent.parts + 1
@@ -122,7 +122,7 @@ local function box(tbl)
   return pandoc.Div({ tbl }, pandoc.Attr("", { "table-box" }))
 end
 
--- A table that a cell shows as HTML; only where it is whole can it have a box.
+-- A table that a cell shows as HTML gets a box, but only if the whole table is in one block.
 local function html_table(raw)
   if raw.format == "html" and raw.text:find("<table", 1, true) and raw.text:find("</table>", 1, true) then
     return box(raw)
@@ -172,13 +172,13 @@ end
 local function picture(block, parent)
   local image = is_picture(block)
   if not image then return nil end
-  -- Pandoc makes no figure of a picture without a caption; with an id it is one.
+  -- Pandoc does not make a figure of a picture without a caption. If the picture has an id, it is a figure here.
   if kind_of(image.identifier) == "fig" then
     return picture_float(image.identifier, image.caption, { pandoc.Plain(block.content) }, parent)
   end
 end
 
-local parts_of -- defined below: the parts of a float may be floats
+local parts_of -- defined below, because the parts of a float may themselves be floats
 
 local function div_float(div, parent)
   local id, kind = div.identifier, kind_of(div.identifier)
@@ -238,7 +238,7 @@ local function walker(parent)
   }
 end
 
--- A float with one picture and no id of its own is that picture; with several they are (a), (b), ...
+-- If no part of a float has an id and at most one has a caption, the parts stay unlabelled; else they are (a), (b), ...
 function parts_of(blocks, parent)
   local own, several = 0, 0
   blocks:walk({

@@ -18,19 +18,31 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class Kernel:
-    """One running kernel; what it runs shares its variables."""
+    """One running kernel; all cells and expressions that it runs share their variables."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
     def cell(self, cell: Cell, *, may_fail: bool = False) -> list[Any]:
-        """Run a cell and return its outputs."""
+        """Run a cell and return its outputs.
+
+        Args:
+            cell: The cell.
+            may_fail: Whether an error of the cell becomes one of its outputs instead of being raised.
+
+        Raises:
+            RenderError: The cell failed, ran for too long, or ended the kernel.
+        """
         label = cell.options.get("label")
         what = f"cell {label}" if label else "cell"
         return self._run(cell.code, f"{cell.where.file}: the {what} in line {cell.where.number}", may_fail)
 
     def inline(self, inline: Inline) -> list[Any]:
-        """Run an inline expression and return its outputs: one display of its value."""
+        """Run an inline expression and return its outputs, one of which displays its value.
+
+        Raises:
+            RenderError: The expression failed, ran for too long, or ended the kernel.
+        """
         where = f"{inline.where.file}: the expression `{inline.expression}` in line {inline.where.number}"
         # The line breaks let an expression end in a comment; the parentheses make it an expression.
         return self._run(f"(\n{inline.expression}\n)", where, False)
@@ -54,18 +66,18 @@ class Kernel:
 
 @contextmanager
 def running(folder: Path, env: Mapping[str, str]) -> Iterator[Kernel]:
-    """A kernel of this interpreter in `folder`, with `env` added to its environment."""
+    """Start a kernel of this interpreter in `folder`, with `env` added to its environment, and stop it at the end."""
     import nbformat
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     class ThisInterpreter(KernelSpecManager):  # type: ignore[misc, unused-ignore]
-        """An installed kernel called python3 may be of another environment, without this package."""
+        """Starts this interpreter, because an installed kernel named python3 may belong to another environment."""
 
         def get_kernel_spec(self, kernel_name: str) -> Any:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            # Twice the pixels, shown at half the size, as Quarto draws figures for HTML.
+            # Quarto draws figures for HTML with twice the pixels and shows them at half the size; so does this.
             command += ["--InlineBackend.figure_formats=retina", "--log-level=40"]
             return KernelSpec(argv=command, display_name="Python", language="python")
 

@@ -1,10 +1,10 @@
--- Grids (layout-ncol, layout-nrow, layout), and the footer, which the template puts after the text.
+-- Make grids (layout-ncol, layout-nrow, layout), and the footer, which the template puts after the text.
 
 local function is_image(inline)
   return inline.t == "Image" or (inline.t == "Link" and #inline.content == 1 and inline.content[1].t == "Image")
 end
 
--- Each block is a cell, and each picture of a paragraph that has nothing else.
+-- Each block is a cell; in a paragraph that holds only pictures, each picture is a cell.
 local function cells_of(blocks)
   local cells = pandoc.List({})
   for _, block in ipairs(blocks) do
@@ -28,7 +28,7 @@ local function cells_of(blocks)
   return cells
 end
 
--- Rows of relative widths; a negative width is a gap.
+-- Return the rows, each a list of relative widths; a negative width is a gap.
 local function rows_of(attributes, count)
   local layout = attributes.layout
   if layout then

@@ -1,4 +1,4 @@
-"""What a cell and its outputs become in Markdown."""
+"""Turn a cell and its outputs into Markdown."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from plateaus.render.kernel import ANSI
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+!|~^$@<-])")
-# The value of a last line such as `axes.plot(...)`, beside the picture that it drew.
+# The printed value of a last line such as `axes.plot(...)`, which is not shown beside the picture that it drew.
 DRAWING = re.compile(r"^(\[?\(?<matplotlib|Text\(|<Axes|<Figure|\(?array\(\[<)")
 
 
 def escape(text: str) -> str:
-    """Text in Markdown that shows what it says."""
+    """Escape text so that Markdown shows it unchanged."""
     return SPECIAL.sub(r"\\\1", text)
 
 
 def inline(outputs: Sequence[Any]) -> str:
-    """The value of an inline expression: Markdown and HTML as they are, text without its quotes and escaped."""
+    """Format the value of an inline expression: Markdown and HTML unchanged, text escaped and without its quotes."""
     data: Mapping[str, str] = next((one.data for one in outputs if one.output_type == "execute_result"), {})
     if "text/markdown" in data:
         return str(data["text/markdown"])
@@ -36,14 +36,14 @@ def inline(outputs: Sequence[Any]) -> str:
 
 
 def cell(code: str, outputs: Sequence[Any], options: Mapping[str, Any], folder: Path, name: str) -> str:
-    """The Markdown of a cell: its code, folded or not, and its outputs, as a figure or table where it is labelled.
+    """Return the Markdown of a cell: its code, folded or not, and its outputs, as a figure or table if it has a label.
 
     Args:
-        code: Without option lines.
-        outputs: What the kernel gave.
-        options: The cell's own and, where it has none, the document's.
-        folder: Where pictures are written.
-        name: Begins the names of those pictures.
+        code: The code without its option lines.
+        outputs: The outputs that the kernel returned.
+        options: The options of the cell, with those of the document as defaults.
+        folder: The folder in which pictures are written.
+        name: The beginning of the file names of those pictures.
     """
     if options.get("include") is False:
         return ""
@@ -71,13 +71,13 @@ def cell(code: str, outputs: Sequence[Any], options: Mapping[str, Any], folder: 
 
 
 def quoted(value: object) -> str:
-    """A value as a quoted attribute in Markdown."""
+    """Quote a value as an attribute in Markdown."""
     text = " ".join(str(value).split())
     return '"' + text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def fenced(text: str, attributes: str) -> str:
-    """A fenced block, whatever backticks the text has."""
+    """Put text into a fenced block, with a fence longer than any run of backticks in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{attributes}\n{text.rstrip()}\n{fence}"
 
@@ -97,7 +97,7 @@ def _picture(output: Any) -> bool:
 
 
 def _caption(options: Mapping[str, Any], label: str, alone: bool, number: int) -> dict[str, str]:
-    """Caption, id and alternative text of the picture with this number."""
+    """Return the caption, id and alternative text of the picture with this number."""
     caption, alt = options.get("fig-cap", ""), options.get("fig-alt", "")
     if not alone:
         parts = options.get("fig-subcap") or []
@@ -113,7 +113,7 @@ def _caption(options: Mapping[str, Any], label: str, alone: bool, number: int) -
 def _output(output: Any, picture: Mapping[str, str], wanted: object, folder: Path, name: str) -> str:
     if output.output_type == "stream":
         text = str(output.text)
-        # A warning is never Markdown, also where what is printed is.
+        # A warning is never Markdown, even in a cell whose printed output is.
         if wanted == "asis" and output.name == "stdout":
             return text
         return fenced(ANSI.sub("", text), "{.cell-output}")

@@ -1,8 +1,8 @@
-// Tabs (the WAI-ARIA pattern, with groups that switch together), boxes that scroll, and the table of contents.
+// Tabs (the WAI-ARIA pattern, with groups that switch together), scrollable boxes, and the table of contents.
 (() => {
   "use strict";
 
-  // Tabs: without this script all panels are shown, each under its title.
+  // Tabs. Without this script all panels are shown, each under its title.
 
   const sets = [...document.querySelectorAll(".tabset")].map((element) => {
     const panels = [...element.children].filter((child) => child.classList.contains("tab-panel"));
@@ -25,7 +25,7 @@
       const same = set === chosen ? index : grouped ? set.tabs.findIndex((tab) => tab.textContent === name) : -1;
       if (same >= 0) select(set, same);
     }
-    // What was switched above the reader must not move what is being read.
+    // Tabs that switch above this one change the height of the page, so scroll to keep this one in place.
     window.scrollBy({ top: chosen.element.getBoundingClientRect().top - top, behavior: "instant" });
     markScrollers();
   }
@@ -63,7 +63,7 @@
     select(set, 0);
   }
 
-  // A link to something that is folded away or in a hidden panel opens that first.
+  // Before a link leads to something that is folded or in a hidden panel, open the fold or the panel.
   function reveal() {
     const target = window.location.hash && document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
     if (!target) return;
@@ -79,13 +79,13 @@
     if (changed) target.scrollIntoView();
   }
   window.addEventListener("hashchange", reveal);
-  // The hash does not change when the same link is followed twice.
+  // When the same link is followed twice, the hash does not change, so there is no hashchange event.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href^='#']");
     if (link && link.hash === window.location.hash) reveal();
   });
 
-  // A box that scrolls can be reached and scrolled by keyboard.
+  // Make each box that scrolls focusable, so that it can be scrolled with the keyboard.
   function markScrollers() {
     for (const box of document.querySelectorAll(".table-box, pre, math[display='block']")) {
       if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
@@ -94,7 +94,7 @@
   }
   window.addEventListener("resize", markScrollers);
 
-  // The table of contents: folded on narrow screens, with the current section marked.
+  // The table of contents is folded on narrow screens, and the current section is marked.
   const contents = document.querySelector("#toc details");
   const narrow = window.matchMedia("(max-width: 71.99rem)");
   const fold = () => { if (contents) contents.open = !narrow.matches; };

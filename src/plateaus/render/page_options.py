@@ -1,4 +1,4 @@
-"""A document's options as pandoc takes them."""
+"""Convert a document's options to the metadata and flags of pandoc."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-# What the template and the filters read; of everything else pandoc is told by flags, or it means nothing here.
+# The options that the template and the filters read. Other options become flags for pandoc or have no effect here.
 SHOWN = (
     "title", "subtitle", "abstract", "abstract-title", "lang", "keywords", "nocite", "rendered-by", "pagetitle",
     "fig-cap-location", "tbl-cap-location", "reference-section-title", "suppress-bibliography",
@@ -14,7 +14,7 @@ SHOWN = (
 
 
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of the page."""
+    """Return the metadata of the page."""
     metadata = {key: options[key] for key in SHOWN if options.get(key) is not None}
     metadata |= {
         "toc-title": options.get("toc-title", "Contents"),
@@ -29,7 +29,7 @@ def shown(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def author(given: object) -> str:
-    """An author's name, from a string or from Quarto's mapping."""
+    """Return an author's name, given as a string or as Quarto's mapping."""
     name = given.get("name", "") if isinstance(given, Mapping) else given
     if isinstance(name, Mapping):
         name = name.get("literal") or " ".join(str(name[key]) for key in ("given", "family") if key in name)
@@ -37,7 +37,7 @@ def author(given: object) -> str:
 
 
 def date(given: object, language: str) -> str:
-    """A date written out, as Quarto does; what is no date is left as it is."""
+    """Write a date out in words, as Quarto does; text that is not a date is returned unchanged."""
     if given == "today":
         given = datetime.date.today()
     try:
@@ -51,7 +51,7 @@ def date(given: object, language: str) -> str:
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:
-    """Command-line options for pandoc."""
+    """Return the command-line options for pandoc."""
     given = []
     if options.get("bibliography"):
         given.append("--citeproc")
@@ -71,10 +71,10 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def method(given: object) -> object:
-    """`html-math-method`, which may be a mapping."""
+    """Return the value of `html-math-method`, which may be given as a mapping."""
     return given.get("method") if isinstance(given, Mapping) else given
 
 
 def listed(given: object) -> list[Any]:
-    """One value as a list, and a list as it is."""
+    """Return a list unchanged, and any other value as a list of one."""
     return given if isinstance(given, list) else [given]

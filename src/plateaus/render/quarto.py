@@ -1,4 +1,4 @@
-"""Real Quarto: finding one that works, and calling it."""
+"""Find a working installation of Quarto and run it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ UNRESOLVED = re.compile(r"Unable to resolve crossref (@[\w-]+)")
 
 
 class Quarto(NamedTuple):
-    """A Quarto that answers."""
+    """An installation of Quarto that runs: its path and its version."""
 
     path: str
     version: str
 
 
 def find_quarto() -> Quarto | None:
-    """The Quarto named by QUARTO_PATH, on PATH, or beside this interpreter; None when none of them runs."""
+    """Return the first Quarto that runs of QUARTO_PATH, PATH and this interpreter's folder, or None."""
     beside = shutil.which("quarto", path=str(Path(sys.executable).parent))
     for path in (os.environ.get("QUARTO_PATH"), shutil.which("quarto"), beside):
         if not path:
@@ -44,13 +44,19 @@ def find_quarto() -> Quarto | None:
 
 
 def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], metadata: Mapping[str, str]) -> Path:
-    """Run `quarto render index.qmd` in `project` and return the page.
+    """Run `quarto render index.qmd` in `project` and return the path of the page.
+
+    Args:
+        quarto: The Quarto to run.
+        project: A copy of the project folder, in which the front matter of `index.qmd` is rewritten.
+        env: Variables to add to Quarto's environment.
+        metadata: Document metadata that overrides the document's own.
 
     Raises:
-        RenderError: with the last line that says what went wrong.
+        RenderError: Quarto failed or a cross-reference leads nowhere; the message has the last line about the error.
     """
     _set_front_matter(project / "index.qmd", metadata)
-    # --output takes a bare file name; the page lands in the project or in its output folder.
+    # --output takes only a file name; Quarto writes the page into the project or into its output folder.
     command = [quarto.path, "render", "index.qmd", "--to", "html", "--output", "page.html"]
     for name, value in metadata.items():
         if _plain(value):
@@ -62,16 +68,16 @@ def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], me
     said = [line.strip() for line in ANSI.sub("", done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
     page = next((path for path in (project / "page.html", project / "_site" / "page.html") if path.is_file()), None)
     if done.returncode != 0 or page is None:
-        telling = [line for line in said if "error" in line.lower()] or said or ["it said nothing"]
+        telling = [line for line in said if "error" in line.lower()] or said or ["it printed no message"]
         raise RenderError(f"quarto render failed: {telling[-1]}")
     unresolved = {found[1] for line in said if (found := UNRESOLVED.search(line))}
     if unresolved:
-        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is nowhere defined: correct it")
+        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is not defined: correct it")
     return page
 
 
 def _plain(value: str) -> bool:
-    """Whether YAML reads the value as itself; in `-M title:A title: with a colon` it reads a mapping."""
+    """Say whether YAML reads the value as the same string; `-M title:A title: with a colon` gives a mapping."""
     try:
         return bool(yaml.safe_load(value) == value)
     except yaml.YAMLError:
@@ -79,13 +85,13 @@ def _plain(value: str) -> bool:
 
 
 def _set_front_matter(index: Path, metadata: Mapping[str, str]) -> None:
-    """Write the metadata into the document, which any value survives; `index` is in a copy of the project."""
+    """Write the metadata into the front matter, which can hold any value; `index` is in a copy of the project."""
     text = index.read_text(encoding="utf-8")
     front = FRONT_MATTER.match(text)
     try:
         options = (yaml.safe_load(front[1]) if front else None) or {}
     except yaml.YAMLError:
-        return  # Quarto says what is wrong with it
+        return  # Quarto itself reports what is wrong with it
     if isinstance(options, dict):
         written = yaml.safe_dump({**options, **metadata}, sort_keys=False, allow_unicode=True)
         index.write_text(f"---\n{written}---\n{text[front.end() :] if front else text}", encoding="utf-8")

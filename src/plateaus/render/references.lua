@@ -1,4 +1,4 @@
--- References such as @fig-x, [-@fig-x] and [@fig-x; @tbl-y], by the numbers that floats.lua has left.
+-- Resolve references such as @fig-x, [-@fig-x] and [@fig-x; @tbl-y] with the numbers that floats.lua stored.
 
 local NAMES = { fig = "Figure", tbl = "Table", sec = "Section", eq = "Equation" }
 local NBSP = "\u{a0}"
@@ -7,7 +7,7 @@ local numbers = {}
 local function reference(cite)
   local inlines = pandoc.Inlines({})
   for _, citation in ipairs(cite.citations) do
-    -- A capital asks for a capital, which these names have anyway.
+    -- In Quarto a capital (@Fig-x) asks for a capitalised name; the names here always have capitals.
     local id = citation.id:sub(1, 1):lower() .. citation.id:sub(2)
     local name = NAMES[id:match("^(%a+)%-") or ""]
     if name then

@@ -1,4 +1,4 @@
-"""Reading a Quarto document: options, includes, shortcodes, cells and inline expressions."""
+"""Read a Quarto document: its options, includes, shortcodes, cells and inline expressions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SHORTCODE = re.compile(r"\{\{\{<(.*?)>\}\}\}|\{\{<\s*meta\s+(\S+?)\s*>\}\}")
 PAGEBREAK = re.compile(r"^\s*\{\{<\s*pagebreak\s*>\}\}\s*$")
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^`]*?)\s*$")
 CELL = re.compile(r"^\{python(?:[ ,][^}]*)?\}$")
-# As Quarto finds them: on one line, after anything but another backtick.
+# Quarto's own rule: an inline expression is on one line and does not follow another backtick.
 INLINE = re.compile(r"(?<!`)`\{python\}[ \t]([^`\n]+)`")
 DEEPEST = 20
 
 
 class Line(NamedTuple):
-    """A line of the document and where it came from."""
+    """A line of the document, with the file and the line number that it comes from."""
 
     text: str
     file: str
@@ -49,7 +49,11 @@ Part = str | Cell | Inline
 
 
 def read(project: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[Part]]:
-    """The merged options of `_quarto.yml`, the front matter and `metadata`, and the parts of the document."""
+    """Return the merged options of `_quarto.yml`, the front matter and `metadata`, and the parts of the document.
+
+    Raises:
+        RenderError: A file cannot be read, options are not valid YAML, or a file includes itself.
+    """
     index = project / "index.qmd"
     text = read_text(index, index)
     front = FRONT_MATTER.match(text)
@@ -65,7 +69,7 @@ def read(project: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], li
 
 
 def flat(name: str, text: str) -> dict[str, Any]:
-    """One source of options, with those of `format: html:` in their place."""
+    """Parse one source of options, and merge those under `format: html:` into the top level."""
     try:
         options = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -78,7 +82,7 @@ def flat(name: str, text: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `over` adds: mappings are merged, lists joined, anything else replaced."""
+    """Merge `over` into a copy of `base`: mappings are merged, lists are joined, and other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
         known = merged.get(key)
@@ -91,7 +95,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_text(path: Path, source: Path) -> str:
-    """The text of a file that `source` asks for."""
+    """Return the text of a file; `source`, the file that asks for it, is named in the error."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -99,14 +103,18 @@ def read_text(path: Path, source: Path) -> str:
 
 
 def include(text: str, path: Path, project: Path, skip: int = 0, depth: int = 0) -> list[Line]:
-    """The lines of a document, each include replaced by that file's lines.
+    """Return the lines of a document, with each include replaced by the lines of the included file.
 
     Args:
-        text: The document.
-        path: Where it is; included paths are relative to it, or to the project when they begin with a slash.
+        text: The text of the document.
+        path: The path of the document. Included paths are relative to its folder, or to the project folder if they
+            begin with a slash.
         project: The project folder.
-        skip: Lines of front matter.
-        depth: How many files include this one.
+        skip: The number of lines of front matter, which are left out.
+        depth: The number of includes that lead to this document.
+
+    Raises:
+        RenderError: An included file does not exist or cannot be read, or a file includes itself.
     """
     name = path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name
     lines: list[Line] = []
@@ -119,7 +127,7 @@ def include(text: str, path: Path, project: Path, skip: int = 0, depth: int = 0)
         if not included.is_file():
             raise RenderError(f"{name}, line {number}: the included file {match[1]} does not exist: correct its path")
         if depth >= DEEPEST:
-            raise RenderError(f"{name}, line {number}: {match[1]} is included within itself: take one include out")
+            raise RenderError(f"{name}, line {number}: {match[1]} is included within itself: remove one include")
         content = read_text(included, path)
         front = FRONT_MATTER.match(content)
         lines += include(content, included, project, front[0].count("\n") if front else 0, depth + 1)
@@ -129,7 +137,7 @@ def include(text: str, path: Path, project: Path, skip: int = 0, depth: int = 0)
 
 
 def shortcodes(lines: Sequence[Line], options: Mapping[str, Any]) -> list[Line]:
-    """The lines with `meta` and `pagebreak` shortcodes replaced, and escaped ones as they are meant to be shown."""
+    """Return the lines with `meta` and `pagebreak` shortcodes replaced, and escaped shortcodes without the escape."""
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is not None:
@@ -149,7 +157,7 @@ def shortcodes(lines: Sequence[Line], options: Mapping[str, Any]) -> list[Line]:
 
 
 def split(lines: Sequence[Line]) -> list[Part]:
-    """The document as Markdown, cells and inline expressions, in order; other fenced code is left alone."""
+    """Split the document into Markdown, cells and inline expressions, in order; other fenced code stays Markdown."""
     parts: list[Part] = []
     rest = iter(lines)
     for line in rest:
@@ -168,7 +176,7 @@ def split(lines: Sequence[Line]) -> list[Part]:
 
 
 def _fenced(lines: Iterator[Line], opening: str) -> Iterator[Line]:
-    """The lines up to and with the one that closes a fence."""
+    """Yield the lines up to and including the one that closes a fence."""
     closing = re.compile(rf"^\s*{re.escape(opening[0])}{{{len(opening)},}}\s*$")
     for line in lines:
         yield line
@@ -177,7 +185,7 @@ def _fenced(lines: Iterator[Line], opening: str) -> Iterator[Line]:
 
 
 def _shown_cell(opening: str, body: Sequence[str]) -> str:
-    """A cell with doubled braces, which is shown with its fence instead of run."""
+    """Return a cell with doubled braces as Markdown that shows the cell and its fence; it is not run."""
     text = "".join([opening.replace("{{", "{").replace("}}", "}"), *body])
     around = "`" * (2 + opening.count("`"))
     return f"{around}\n{text.rstrip()}\n{around}\n"

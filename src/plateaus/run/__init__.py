@@ -1,1 +1,1 @@
-"""What the Snakefile asks of the package: checks before a run, code inputs, memory, locks, provenance."""
+"""Support for the Snakefile: checks before a run, code inputs, memory, locks and provenance."""

@@ -1,4 +1,4 @@
-"""Which modules of this package a stage imports, found in the source, so that code is an input like any other."""
+"""Find the modules of this package that a stage imports, from their source, so that code is an input like any other."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from plateaus.data.canonical import digest, file_digest
 ROOT = "plateaus"
 PACKAGE = Path(__file__).parents[1]
 NOT_RESULTS = {"plateaus.stages.runner"}
-"""Modules that run a stage but do not shape what it writes: editing them reruns nothing."""
+"""Modules that run a stage but do not affect the results that it writes, so editing them reruns nothing."""
 DATA_SUFFIXES = {".lua", ".html", ".css", ".js", ".svg"}
-"""Files that are code as well: templates and filters beside the modules of a package."""
+"""Suffixes of data files that count as code: templates and filters beside the modules of a package."""
 
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """The modules and packages of this package that a module imports, anywhere in its source.
+    """Return the modules and subpackages of this package that a module imports, anywhere in its source.
 
-    Where a name is imported from a package, it is the module of that name if there is one, else the package itself.
+    For `from package import name`, the result is the module `package.name` if it exists, otherwise the package.
     """
     source = _source(module)
     found: set[str] = set()
@@ -44,16 +44,16 @@ def _source(module: str) -> Path:
 
 
 def modules_of(stage: str) -> list[str]:
-    """All modules of this package that a stage's module imports, directly or not, itself included.
+    """Return all modules of this package that a stage's module imports, directly or indirectly, including itself.
 
-    Importing a package by its own name counts as importing all of its modules, since it may load them by name; being
-    the package of an imported module counts as its `__init__` alone.
+    Importing a subpackage by its own name counts as importing all of its modules, since it may load them by name. If
+    only a module of a subpackage is imported, just the `__init__` of the subpackage is added.
     """
     seen: set[str] = set()
     todo = [f"{ROOT}.stages.{stage}"]
     while todo:
         module = todo.pop()
-        if module in seen or module in NOT_RESULTS or module == ROOT:  # its public face imports when it is used
+        if module in seen or module in NOT_RESULTS or module == ROOT:  # its public functions are imported only on use
             continue
         seen.add(module)
         for imported in _imports(module):
@@ -66,7 +66,7 @@ def modules_of(stage: str) -> list[str]:
 
 
 def files_of(stage: str) -> list[str]:
-    """The source files of `modules_of` and the data files beside them, relative to the package's parent folder."""
+    """Return the files of `modules_of` and the data files beside them, relative to the package's parent folder."""
     sources = {_source(module) for module in modules_of(stage)}
     packages = {source.parent for source in sources if source.name == "__init__.py"}
     data = {path for folder in packages for path in folder.iterdir() if path.suffix in DATA_SUFFIXES}
@@ -74,5 +74,5 @@ def files_of(stage: str) -> list[str]:
 
 
 def code_digest(stage: str) -> str:
-    """One hash over the contents of `files_of`."""
+    """Return one hash over the names and contents of `files_of`."""
     return digest({name: file_digest(PACKAGE.parent / name) for name in files_of(stage)})

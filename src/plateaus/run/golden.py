@@ -1,11 +1,12 @@
-"""Is this run what it was? The default run's results against a committed file of what they were.
+"""Compare the results of the default run with a committed file of expected values (the golden file).
 
     python -m plateaus.run.golden --check        (make verify: after recomputing what has changed)
     python -m plateaus.run.golden --write        (make golden)
 
-The file holds, for every model, the measures of each curve of the logits, what tells the prompts apart, the means of
-the other tables' columns, and every claim's estimate and verdict: few numbers, but no stage can change its results
-without moving one. Machines differ by rounding, so a number may move by `ABSOLUTE[table]` plus `RELATIVE` of its size.
+For every model, the file holds the measures of each logit curve, the covariates of each pair, the means of columns of
+the other tables, and the estimate and verdict of every claim. These are few numbers, but a change in the results of any
+stage moves at least one of them. Rounding differs between machines, so a number may move by `ABSOLUTE[table]` plus
+`RELATIVE` times its size.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from plateaus.judging.judged import verdicts
 GOLDEN = Path("tests/golden/default.json")
 RELATIVE = 2e-3
 ABSOLUTE = {"sharpness": 4e-3, "endpoints": 1e-3, "claims": 2e-2, "spline": 2e-2}
-"""Tolerances in the units of each table's columns; the others' are `RELATIVE` alone. Sharpness is read off a curve at
-levels where it may be flat, spline density counts hinges that rounding moves across a step, and a claim's estimate
-rests on both."""
+"""Absolute tolerances by table, in the units of its columns; other tables have only `RELATIVE`. Sharpness is read off a
+curve at levels where the curve may be flat, spline density counts hinges that rounding can move across a step, and the
+estimates of claims depend on both."""
 MEASURES = ("w", "midpoint", "departure")
 COVARIATES = ("log_p_a", "log_p_b", "jsd", "angle", "norm_ratio")
 MEANS = {
@@ -39,14 +40,14 @@ MEANS = {
     "jacobian": ("frobenius", "gain"),
     "spline": ("hamming", "density"),
 }
-"""Tables that are too long to be kept, with the columns whose means are."""
+"""Tables that are too long for the file, with the columns whose means it holds."""
 
 Values = dict[str, Any]
-"""`table/model/row/column` to a number, null or a word."""
+"""Maps `table/model/row/column` to a number, None or a word."""
 
 
 class Moved(NamedTuple):
-    """A value that is not what it was; `allowed` is 0 where it may not move at all."""
+    """A value that has changed; `allowed` is 0 if it must not change at all."""
 
     name: str
     was: Any
@@ -55,14 +56,14 @@ class Moved(NamedTuple):
 
     @property
     def outside(self) -> bool:
-        """Whether it moved by more than is allowed."""
+        """Whether the value moved by more than its tolerance."""
         if isinstance(self.was, float | int) and isinstance(self.now, float | int):
             return not abs(self.now - self.was) <= self.allowed
         return bool(self.was != self.now)
 
 
 def values(results: Results) -> Values:
-    """Everything that is kept of a run."""
+    """Return the values of a run that the golden file holds, sorted by name."""
     return dict(sorted(_all(results)))
 
 
@@ -88,15 +89,15 @@ def _all(results: Results) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> float | None:
-    """Seven digits, which is what float32 holds; null for what there is not."""
+    """Round to seven significant digits, the precision of float32; None for a missing or non-finite value."""
     return None if value is None or not math.isfinite(value) else float(f"{float(value):.7g}")
 
 
 def compare(was: Values, now: Values) -> list[Moved]:
-    """Every value that is new, gone or another, the furthest outside its tolerance first."""
+    """Return every value that is new, missing or different, with those furthest outside their tolerance first."""
     found = []
     for name in sorted({*was, *now}):
-        before, after = was.get(name, "not there"), now.get(name, "not there")
+        before, after = was.get(name, "missing"), now.get(name, "missing")
         if before == after:
             continue
         allowed = 0.0
@@ -113,7 +114,13 @@ def _ratio(one: Moved) -> float:
 
 
 def report(moved: Sequence[Moved], kept: int, shown: int = 20) -> str:
-    """What moved and by how much, for people."""
+    """Format what moved and by how much.
+
+    Args:
+        moved: The values that differ, from `compare`.
+        kept: Number of values compared.
+        shown: Largest number of values outside their tolerance to list.
+    """
     outside = [one for one in moved if one.outside]
     lines = [
         f"{kept} values compared; {len(moved)} differ, {len(moved) - len(outside)} of them within their tolerance, "
@@ -129,24 +136,27 @@ def report(moved: Sequence[Moved], kept: int, shown: int = 20) -> str:
 
 
 def of_run(root: Path) -> Results:
-    """The results of a finished run, from what its provenance.json tells of it.
+    """Open the results of a finished run, with the models and shards that its provenance.json lists.
+
+    Args:
+        root: `results/<run>`.
 
     Raises:
-        InputError: it has not been run to its end.
+        InputError: the run has not finished.
     """
     path = root / "provenance.json"
     if not path.is_file():
-        raise InputError(f"{path} is not there: run `make report` first")
+        raise InputError(f"{path} does not exist: run `make report` first")
     told = json.loads(path.read_text(encoding="utf-8"))
     return Results(root, told["models"], told["shards"])
 
 
 def main() -> None:
-    """Check or write the golden file."""
+    """Compare a run with the golden file, or write the file."""
     parser = argparse.ArgumentParser(prog="python -m plateaus.run.golden", description=__doc__.splitlines()[0])
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="compare, and exit with 1 if something is outside")
-    what.add_argument("--write", action="store_true", help="write the file anew")
+    what.add_argument("--check", action="store_true", help="exit with status 1 if a value is outside its tolerance")
+    what.add_argument("--write", action="store_true", help="write the file from the run")
     parser.add_argument("--run", type=Path, default=Path("results/default"))
     parser.add_argument("--golden", type=Path, default=GOLDEN)
     given = parser.parse_args()
@@ -155,10 +165,10 @@ def main() -> None:
         if given.write:
             given.golden.parent.mkdir(parents=True, exist_ok=True)
             given.golden.write_text(json.dumps(now, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-            print(f"{given.golden}: {len(now)} values of {given.run}")
+            print(f"wrote {len(now)} values of {given.run} to {given.golden}")
             return
         if not given.golden.is_file():
-            raise InputError(f"{given.golden} is not there: write it with `make golden`")
+            raise InputError(f"{given.golden} does not exist: write it with `make golden`")
         was = json.loads(given.golden.read_text(encoding="utf-8"))
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""The environment of Snakemake's jobs: the interpreter that runs Snakemake and this checkout's package."""
+"""Set the environment of Snakemake's jobs: the interpreter that runs Snakemake, and the package in this checkout."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def prepare(source: Path) -> None:
-    """Let `python` in a rule's command be this interpreter, whether or not its environment is activated.
+    """Make `python` in a rule's command this interpreter, whether or not its virtual environment is activated.
 
     Args:
-        source: The folder that holds the package, put first so that a checkout runs its own code.
+        source: The folder that holds the package; it comes first on PYTHONPATH, so that a checkout runs its own code.
     """
-    # Tensors of some rows are taken from memory that was freed before, in place of being given back to the system and
-    # faulted in again page by page; larger ones, whose making takes longer than that, are not, since between them what
-    # is small and stays leaves holes that nothing fits into.
+    # Tensors of a few rows (below 2 MiB) should reuse freed memory, since returning it to the system means faulting it
+    # in again page by page. Larger tensors take longer to compute than to fault in, so they get memory of their own: on
+    # the heap, small long-lived objects between them would leave holes that nothing fits into.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**21))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**24))
     _prepend("PATH", Path(sys.executable).parent)

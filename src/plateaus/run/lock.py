@@ -1,4 +1,4 @@
-"""One run at a time in a results folder."""
+"""Allow only one run at a time in a results folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from plateaus.errors import InputError
 
 
 def hold(folder: Path) -> BaseFileLock:
-    """Take the lock of a results folder, for as long as the returned lock is kept.
+    """Take the lock of a results folder; it is held as long as the returned object exists.
 
-    The system releases the lock when its holder dies, however it dies. Snakemake's own lock outlives a killed run and
-    then has to be removed by hand.
+    The system releases the lock when the process ends, even if the process is killed. Snakemake's own lock survives a
+    killed run and then has to be removed by hand.
+
+    Args:
+        folder: The results folder, created if it does not exist.
+
+    Returns:
+        The lock.
 
     Raises:
         InputError: another process holds the lock.

@@ -1,4 +1,4 @@
-"""How much memory the jobs of a run may take together, and how large the blocks are that each of them works on."""
+"""Choose how much memory the jobs of a run may use together, and how large the blocks of rows in each job are."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from plateaus.plan import estimate
 from plateaus.prompts.pairs import Pair
 
 BLOCKS_GB = (1.0, 0.5, 0.25, 0.125)
-"""Sizes of a job's intermediate results, the largest first: a larger one is not faster."""
+"""Allowed sizes of a job's intermediate results in GB, largest first; larger blocks would not be faster."""
 SHARE = 0.75
-"""Of what is free, where the config leaves it to us."""
+"""Share of the free memory that the jobs may use if compute.memory_gb is auto."""
 MARGIN = 1.25
-"""The plan's figures are within a quarter of what jobs take; a cluster ends a job that takes more than it asked for."""
+"""Factor on memory requests on a cluster, which kills jobs that exceed them; the plan is right within a quarter."""
 UNKNOWN_MB = 4000
-"""Asked for by the jobs of a model whose shape is not known before it is fetched."""
+"""Memory request, in MB, of the jobs of a model whose shape is not known before it is fetched."""
 
 Key = tuple[str, str]
-"""Stage and model, or `all` where it is over all models."""
+"""Stage, and model or `all` for a stage over all models."""
 
 
 class Room(NamedTuple):
-    """What the jobs of a run take, and what they may.
+    """The memory that the jobs of a run need, and the memory that they may use.
 
     Attributes:
-        budget: Bytes for all jobs side by side; None where every job has a machine of its own.
-        block_gb: Size of the blocks of rows that the stages work on.
-        needs: Stage and model to the peak of its largest job, bytes.
+        budget: Bytes for all jobs side by side; None if every job has a machine of its own.
+        block_gb: Memory for the intermediate results of a block of rows, GB.
+        needs: Peak memory of the largest job by stage and model, bytes.
     """
 
     budget: float | None
@@ -38,19 +38,23 @@ class Room(NamedTuple):
     needs: dict[Key, float]
 
     def megabytes(self, stage: str, model: str) -> int:
-        """What a job asks the scheduler for."""
+        """Return the memory that a job requests from the scheduler, in MB."""
         if (stage, model) not in self.needs:
             return UNKNOWN_MB
         return max(1, round(self.needs[stage, model] * (MARGIN if self.budget is None else 1.0) / 1e6))
 
     def megabytes_together(self) -> int:
-        """What the scheduler may give out at once on this machine: every job that is allowed at all fits alone."""
+        """Return the memory, in MB, that jobs on this machine may request together; every single job fits into it."""
         assert self.budget is not None
         return max(UNKNOWN_MB, round(self.budget / 1e6), *(self.megabytes(*key) for key in self.needs))
 
 
 def budget_of(told: float | str) -> float:
-    """Bytes for the jobs of this machine, from `compute.memory_gb`."""
+    """Return the memory for all jobs on this machine, in bytes.
+
+    Args:
+        told: `compute.memory_gb`, a number of GB or ``auto``.
+    """
     if told == "auto":
         import psutil
 
@@ -59,13 +63,13 @@ def budget_of(told: float | str) -> float:
 
 
 def room_of(config: Config, pairs: Sequence[Pair], models_folder: Path, *, budget: float | None) -> Room:
-    """The largest blocks with which every job fits into the budget, or the smallest where none do.
+    """Choose the largest blocks with which every job fits into the budget, or the smallest if no size fits.
 
     Args:
-        config: Resolved.
+        config: The resolved config.
         pairs: The prompt pairs.
-        models_folder: Where fetched models lie.
-        budget: Bytes, or None where nothing is shared.
+        models_folder: The folder of the fetched models.
+        budget: Bytes for all jobs side by side; None if every job has a machine of its own.
     """
     for block_gb in BLOCKS_GB:
         plan = estimate.make(config, pairs, models_folder, gflops=None, block_gb=block_gb)
@@ -76,15 +80,15 @@ def room_of(config: Config, pairs: Sequence[Pair], models_folder: Path, *, budge
 
 
 def check(room: Room, pending: Collection[Key], told: float | str) -> None:
-    """Check that each job that is still to run fits, before any of them does.
+    """Check before the run starts that each job that still has to run fits into the budget.
 
     Args:
-        room: The run's.
+        room: The memory of the run.
         pending: Stages and models without results.
-        told: `compute.memory_gb`.
+        told: `compute.memory_gb`, for the message.
 
     Raises:
-        InputError: naming the largest job that does not, with the figure that it needs.
+        InputError: a job does not fit; the message names the largest such job and the memory that it needs.
     """
     too_large = {key: room.needs[key] for key in pending if room.needs.get(key, 0.0) > (room.budget or float("inf"))}
     if not too_large:
@@ -93,6 +97,6 @@ def check(room: Room, pending: Collection[Key], told: float | str) -> None:
     auto = ", three quarters of what is free" if told == "auto" else ""
     raise InputError(
         f"model {model}: {stage} needs about {needed / 1e9:.2g} GB of memory, more than the "
-        f"{(room.budget or 0) / 1e9:.2g} GB of compute.memory_gb ({told}{auto}): close other programs, raise it, take "
-        "more prompts.shards, or a smaller model"
+        f"{(room.budget or 0) / 1e9:.2g} GB of compute.memory_gb ({told}{auto}): close other programs, raise "
+        "compute.memory_gb, use more prompts.shards, or choose a smaller model"
     )

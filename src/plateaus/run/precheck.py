@@ -1,4 +1,4 @@
-"""What can be wrong with a run before anything is computed: found in seconds, without loading a model."""
+"""Check a run for errors before anything is computed; this takes seconds and loads no model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from plateaus.sources import checks, embedded
 
 
 def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
-    """Everything below, in the order in which a user would meet it.
+    """Run all checks of this module except `check_records`, in the order in which a user would meet the errors.
+
+    Args:
+        config: The resolved config.
+        pairs: The prompt pairs of the run.
+        models_folder: The folder of the fetched models.
+        results: `results/<run>`.
 
     Raises:
-        InputError: the first thing that is wrong.
+        InputError: the first error that is found.
     """
     check_shown(config, pairs)
     check_claims(config)
@@ -36,7 +42,11 @@ def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, result
 
 
 def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
-    """Every pair that the figures are to show is in the table."""
+    """Check that every pair that the figures should show is in the prompt table.
+
+    Raises:
+        InputError: a pair of `figures.pairs` is not in the table.
+    """
     known = {pair.id for pair in pairs}
     for pair in shown_pairs(config, pairs):
         if pair not in known:
@@ -48,12 +58,16 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
 
 
 def check_claims(config: Config) -> None:
-    """Every claim that is to be tested has a module."""
+    """Check that every claim in `claims.tests` has a module.
+
+    Raises:
+        InputError: a claim has no module or more than one, or a module in `claims.folder` is not valid.
+    """
     registry.check(config["claims"]["tests"], config["claims"]["folder"])
 
 
 def _tables(config: Config) -> str:
-    """Where the run's pairs come from, for messages."""
+    """Describe where the pairs of the run come from, for messages."""
     table, suite, size = (config["prompts"][key] for key in ("table", "suite", "sample"))
     if not suite:
         return str(table)
@@ -61,13 +75,17 @@ def _tables(config: Config) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """A folder, or the nearest one above it that exists, can be written to."""
+    """Check that a folder, or its nearest existing parent, can be written to.
+
+    Raises:
+        InputError: it cannot be written to, or it is a file.
+    """
     probe = folder
     while not probe.exists():
         probe = probe.parent
     if not probe.is_dir():
-        raise InputError(f"{probe} is not a folder, so {folder} cannot be made: move it away")
-    # os.access asks for the real user and says yes to root on a read-only file system, so try it.
+        raise InputError(f"{probe} is not a folder, so {folder} cannot be created: move the file away")
+    # os.access checks the real user and allows root to write to a read-only file system, so write a file instead.
     trial = probe / f".plateaus-{os.getpid()}.tmp"
     try:
         trial.touch()
@@ -79,7 +97,11 @@ def check_writable(folder: Path) -> None:
 
 
 def check_models(config: Config, models_folder: Path) -> None:
-    """Local folders are whole, the embedded package is there, fetched folders are as they were."""
+    """Check that local folders are complete, the embedded model is installed, and fetched folders are unchanged.
+
+    Raises:
+        InputError: one of these is not so; the message names the folder or the package.
+    """
     for name, model in config["models"].items():
         fetched = models_folder / model_key(config, name)
         if (fetched / "card.json").is_file():
@@ -92,9 +114,12 @@ def check_models(config: Config, models_folder: Path) -> None:
 
 
 def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
-    """There is room on the disk for the models still to be made and for the results, by the plan's figures.
+    """Check that the disk has room, by the plan's estimate, for the results and the models that are not made yet.
 
-    Models from the hub are left to fetch, which knows what is in the local cache.
+    Models from the hub are checked in the stage fetch, which knows what is in the local cache.
+
+    Raises:
+        InputError: the disk has less free space than the run needs.
     """
     needed = 0.0
     for line in estimate.make(config, pairs, models_folder, gflops=None).lines:
@@ -115,7 +140,11 @@ def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, resul
 
 
 def check_tokenisation(config: Config, pairs: Sequence[Pair], models_folder: Path) -> None:
-    """Every model whose tokenizer is at hand reads every pair as one shared prefix and one last token."""
+    """Check that each pair has a shared prefix and one last token in every tokenizer that is on this machine.
+
+    Raises:
+        InputError: a pair is not of this form in one of the tokenizers.
+    """
     for name, model in config["models"].items():
         folder = models_folder / model_key(config, name)
         if not (folder / "tokenizer.json").is_file() and model["source"] == "local":
@@ -125,7 +154,11 @@ def check_tokenisation(config: Config, pairs: Sequence[Pair], models_folder: Pat
 
 
 def check_renderer(config: Config) -> None:
-    """Quarto is there if the config insists on it."""
+    """Check that Quarto is installed if the config requires it.
+
+    Raises:
+        InputError: `report.renderer` is quarto and no working Quarto is on PATH.
+    """
     if config["report"]["renderer"] == "quarto":
         from plateaus.render import find_quarto
 
@@ -137,14 +170,14 @@ def check_renderer(config: Config) -> None:
 
 
 def check_records(expected: Mapping[Path, dict[str, object]]) -> None:
-    """Results that were copied here without Snakemake's records are still those of this config.
+    """Check that results copied here without Snakemake's records belong to this config.
 
-    Snakemake reruns a job after an edit because it has a record of how the file was made; for a file without a
-    record it would say that there is nothing to do, whatever was edited. Each Parquet file says what it was made
-    from, so such a file is compared with the config here.
+    Snakemake reruns a job after an edit because it has a record of how the output was made. For a file without a record
+    it reports that there is nothing to do, even after an edit. Each Parquet file stores the hash of the slice that it
+    was made from, so this function compares that hash with the config.
 
     Args:
-        expected: Parquet file to the config slice that it should have been made from.
+        expected: For each Parquet file, the slice of the config that it should have been made from.
 
     Raises:
         InputError: a file without a record was made from another config.
@@ -160,13 +193,13 @@ def check_records(expected: Mapping[Path, dict[str, object]]) -> None:
             made_from = None
         if made_from != digest(slice_):
             raise InputError(
-                f"{path} was copied here without Snakemake's records and is not what this config would make: "
+                f"{path} was copied here without Snakemake's records and was not made from this config: "
                 f"delete it (or all of {path.parents[3]}), or run `snakemake --forcerun extract`"
             )
 
 
 def snakemake_record(path: Path, metadata: Path = Path(".snakemake/metadata")) -> Path:
-    """Where Snakemake's file backend keeps its record of an output file (base64 of the path, cut to name length)."""
+    """Return the path of Snakemake's record of an output file: the path in base64, split to the name length limit."""
     name = urlsafe_b64encode(str(path).encode()).decode()
     limit = 254
     parts = [name[start : start + limit] for start in range(0, len(name), limit)]

@@ -1,4 +1,4 @@
-"""What a run was made from and with: config, model cards, versions, and what each job took."""
+"""Collect the provenance of a run: model cards, versions, and the time and memory of each job."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PACKAGES = (
     "plateaus", "torch", "transformers", "transformer-lens", "snakemake", "numpy", "scipy", "pandas", "pyarrow",
     "matplotlib", "safetensors", "tokenizers",
 )  # fmt: skip
-"""The packages that results can depend on."""
+"""Packages that the results can depend on."""
 
 
 def versions() -> dict[str, str]:
-    """Installed version of each of `PACKAGES`."""
+    """Return the installed version of each of `PACKAGES`."""
     found = {}
     for package in PACKAGES:
         try:
@@ -30,12 +30,12 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """The interpreter and the system."""
+    """Return the version of Python and the operating system."""
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
 
 
 def cards(model_folders: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Model id to its card."""
+    """Read the card of each model, by model id."""
     return {
         model: json.loads((Path(folder) / "card.json").read_text(encoding="utf-8"))
         for model, folder in model_folders.items()
@@ -43,14 +43,14 @@ def cards(model_folders: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def records(root: Path, models: Sequence[str], parts: Sequence[str]) -> list[dict[str, Any]]:
-    """Seconds and peak memory of each job that made this run, in the order of the DAG.
+    """Read the record (time, peak memory and more) of each job of this run, in the order of the DAG.
 
-    Jobs that did not have to run again keep the record of when they did.
+    A job that did not have to run again keeps the record of its last execution.
 
     Args:
         root: `results/<run>`.
         models: Ids of the models.
-        parts: What the jobs are told apart by: names of the shards, and keys of the fetched models.
+        parts: Names of the parts into which jobs are split: names of shards, and keys of fetched models.
     """
     found = []
     for stage in STAGES:

@@ -1,4 +1,4 @@
-"""The card of a model folder: what it is, where it came from, its shape and its files."""
+"""The card of a model folder (card.json), which records the origin, the shape and the files of the model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from plateaus.data.canonical import digest, file_digest
 def describe(
     folder: Path, name: str, source: dict[str, Any], licence: str, commit: str | None = None
 ) -> dict[str, Any]:
-    """The card of a model folder: what it is, where it came from, its shape, and the sha256 and size of every file.
+    """Return the card of a model folder: its name, origin and shape, and the sha256 and size of every file.
 
     Args:
-        folder: A whole model folder without a card.
-        name: What to call the model for people.
-        source: The fetch slice.
+        folder: A complete model folder, whose card.json is ignored if it has one.
+        name: Name of the model for readers.
+        source: The slice of the config that stage fetch is given.
         licence: Licence of the weights, or ``unknown``.
-        commit: The commit of the repository that a revision of the hub stood for.
+        commit: For a model of the hub, the commit that its revision resolved to.
 
     Returns:
-        A JSON-ready dictionary; `weights_sha256` is one hash over config and weights.
+        A dictionary that can be written as JSON. Its `weights_sha256` is one hash over config.json and the weights,
+        and sizes are in bytes.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     files = {
@@ -58,7 +59,7 @@ def describe(
 
 
 def count_parameters(path: Path) -> int:
-    """Number of parameters in a safetensors file, from its header."""
+    """Return the number of parameters in a safetensors file, from its header."""
     with path.open("rb") as handle:
         (length,) = struct.unpack("<Q", handle.read(8))
         header = json.loads(handle.read(length))

@@ -1,4 +1,4 @@
-"""Model folders checked without loading a model: files present and whole, the LayerNorm that the config says."""
+"""Checks of model folders that need no model to be loaded: the files are complete, and LayerNorm is as configured."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from pathlib import Path
 from plateaus.errors import InputError
 
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
-"""A folder with none of these has no tokenizer."""
+"""Files that hold a tokenizer; a folder without any of them has none."""
 
 
 def check_local(folder: Path, model: str) -> None:
-    """Check a Hugging Face folder before anything is loaded: files present, safetensors whole, JSON readable.
+    """Check a Hugging Face folder before anything is loaded: all files are there and can be read.
+
+    Args:
+        folder: The folder.
+        model: Id of the model, for the message.
 
     Raises:
-        InputError: naming the model, the file and the mend.
+        InputError: names the model and the file, and says how to mend it.
     """
     where = f"model {model}: {folder}"
     if not folder.is_dir():
-        raise InputError(f"{where} is not a folder: give models.{model}.path the path of a Hugging Face model folder")
+        raise InputError(f"{where} is not a folder: set models.{model}.path to the path of a Hugging Face model folder")
     try:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{where} has no config.json: give the folder that save_pretrained made") from None
+        raise InputError(f"{where} has no config.json: give the folder that save_pretrained wrote") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{where}/config.json cannot be read ({error}): copy the file again") from None
     shards = sorted(folder.glob("*.safetensors"))
@@ -33,21 +37,23 @@ def check_local(folder: Path, model: str) -> None:
         if pickles:
             raise InputError(
                 f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: "
-                "convert it where you trust it, "
+                "if you trust it, convert it with "
                 "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
             )
         raise InputError(f"{where} has no *.safetensors file: copy the weights into it")
     for shard in shards:
         check_safetensors(shard, model)
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise InputError(f"{where} has no tokenizer (tokenizer.json): copy it there, tokenizer.save_pretrained(folder)")
+        raise InputError(f"{where} has no tokenizer (tokenizer.json): add it with tokenizer.save_pretrained(folder)")
 
 
 def check_safetensors(path: Path, model: str) -> None:
-    """Check a safetensors file's header against its size: a cut or overwritten file is found without reading it.
+    """Check the header of a safetensors file against the file size, to find a truncated or overwritten file.
+
+    The weights themselves are not read.
 
     Raises:
-        InputError: naming the file and the mend.
+        InputError: names the model and the file, and says how to mend it.
     """
     size = path.stat().st_size
     problem = None
@@ -65,16 +71,16 @@ def check_safetensors(path: Path, model: str) -> None:
         problem = "its header is damaged"
     if problem:
         raise InputError(
-            f"model {model}: {path} is not a whole safetensors file ({problem}): copy or download it again"
+            f"model {model}: {path} is not a complete safetensors file ({problem}): copy or download it again"
         )
 
 
 LN_FREE_EPS = 1e11
-"""From this epsilon on a LayerNorm no longer divides by what it reads: published LN-free checkpoints have 1e12."""
+"""From this epsilon on, LayerNorm no longer normalises its input. Published LN-free checkpoints have 1e12."""
 
 
 def check_layernorm(folder: Path, removed: bool, model: str) -> None:
-    """Check that a folder's config.json has the LayerNorm that the config says, before any weight is read.
+    """Check that the LayerNorm in a folder's config.json is the one that the config declares, before weights are read.
 
     Args:
         folder: A Hugging Face folder.
@@ -82,7 +88,8 @@ def check_layernorm(folder: Path, removed: bool, model: str) -> None:
         model: Id of the model, for the message.
 
     Raises:
-        InputError: a stock model declared LN-free, or an LN-free one that is not declared so.
+        InputError: a stock model is declared LN-free, an LN-free model is not declared so, or an LN-free checkpoint
+            is stored in float16.
     """
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     name = next((key for key in ("layer_norm_epsilon", "layer_norm_eps") if key in told), None)
@@ -90,8 +97,8 @@ def check_layernorm(folder: Path, removed: bool, model: str) -> None:
     if removed and (eps is None or eps < LN_FREE_EPS):
         has = f"{name} {eps:g}" if name is not None else "no LayerNorm epsilon"
         raise InputError(
-            f"model {model}: {folder}/config.json has {has}, so its norms do divide by what they read, but "
-            f"models.{model}.layernorm says removed: take that line out, or give an LN-free checkpoint "
+            f"model {model}: {folder}/config.json has {has}, so its norms still normalise their input, but "
+            f"models.{model}.layernorm says removed: delete that line, or give an LN-free checkpoint "
             "(such as schaeff/gpt2-large_LNFree600)"
         )
     if removed and str(told.get("dtype", told.get("torch_dtype"))).removeprefix("torch.") == "float16":
@@ -107,7 +114,7 @@ def check_layernorm(folder: Path, removed: bool, model: str) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a fetched folder still has every file of its card, in its size.
+    """Check that a fetched folder still has every file of its card, with the size that the card gives.
 
     Raises:
         InputError: a file is missing or has another size.

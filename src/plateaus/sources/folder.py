@@ -1,4 +1,4 @@
-"""Model folders in the Hugging Face layout, made from a random initialisation, a local folder or downloaded files."""
+"""Make model folders in the Hugging Face layout, from a random initialisation, a local folder or downloaded files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ TOKENIZER_FILES = (
 
 
 def make_random(folder: Path, like: Path, seed: int) -> None:
-    """Initialise the architecture in `like` afresh, by the library's own rule and a fixed seed, into `folder`."""
+    """Write a model with random weights and the tokenizer of `like` into `folder`.
+
+    Args:
+        folder: An empty folder.
+        like: Folder of the model whose architecture and tokenizer are used.
+        seed: Seed of the initialisation, which follows the rule that transformers has for the architecture.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -31,7 +37,7 @@ def make_random(folder: Path, like: Path, seed: int) -> None:
 
 
 def make_local(folder: Path, source: Path) -> None:
-    """Link a Hugging Face folder's weights into `folder` (copied where the file system cannot link), with the rest."""
+    """Link the weights of the Hugging Face folder `source` into `folder`, and copy its config and tokenizer files."""
     weights = [
         path.name for pattern in ("*.safetensors", "*.safetensors.index.json") for path in sorted(source.glob(pattern))
     ]
@@ -40,9 +46,14 @@ def make_local(folder: Path, source: Path) -> None:
 
 
 def make_linked(folder: Path, files: Mapping[str, Path]) -> None:
-    """Have files in `folder` by their names there, and make the tokenizer.json of an older tokenizer.
+    """Put files into `folder`, and write tokenizer.json if the tokenizer is in an older format.
 
-    Only weights are linked: the others are small, and a link that is written to would change the file it came from.
+    Weights are hard links, or copies if the file system cannot link them. The other files are small and always copied,
+    because writing to a link would change the original file.
+
+    Args:
+        folder: An existing folder.
+        files: File name in `folder` to the path of the original file.
     """
     for name, path in files.items():
         (_link if name.endswith(".safetensors") else shutil.copyfile)(path, folder / name)

@@ -1,7 +1,7 @@
-"""The files of a repository of the Hugging Face hub: listed, chosen, and refused where they are of no use.
+"""Fetch a model from a repository of the Hugging Face hub: list its files, choose the ones needed, and check them.
 
-They come to lie in huggingface_hub's own cache (HF_HOME), so nothing is downloaded twice on a machine, and a cache that
-is whole needs no network. Only stage fetch uses this module, and it alone is online.
+Files are stored in huggingface_hub's own cache (HF_HOME), so nothing is downloaded twice on a machine, and no network
+is needed if the cache is complete. Only stage fetch uses this module, and no other stage goes online.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ HALF = ("float16", "bfloat16")
 
 
 class Listing(NamedTuple):
-    """A repository at one commit: its files by name, and the licence that its model card gives."""
+    """The contents of a repository at one commit.
+
+    Attributes:
+        commit: The commit.
+        files: File name to the file, for the files at the root of the repository.
+        licence: The licence that the model card names, or ``unknown``.
+    """
 
     commit: str
     files: dict[str, RemoteFile]
@@ -40,7 +46,13 @@ class Listing(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was fetched: where each chosen file lies, at which commit, and under which licence."""
+    """The files that were fetched.
+
+    Attributes:
+        commit: The commit of the repository.
+        licence: The licence that the model card names, or ``unknown``.
+        paths: File name to its path in the cache.
+    """
 
     commit: str
     licence: str
@@ -48,21 +60,24 @@ class Found(NamedTuple):
 
 
 def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[str], None]) -> Found:
-    """Have the files that a model needs in the local cache: small ones first, weights when there is room for them.
+    """Download the files that a model needs into the local cache, if they are not there yet.
+
+    The small files come first. The weights follow once memory and disk space have been checked.
 
     Args:
         model: Id of the model in the config, for messages.
-        id_: The repository.
+        id_: Id of the repository.
         revision: Commit, tag or branch.
-        folder: Where the files are to be linked to, or copied to if it is on another disk than the cache.
-        progress: Says a line to the user.
+        folder: The model folder that the files will be linked into, or copied into if it is on another disk.
+        progress: Called with each line for the user.
 
     Raises:
-        InputError: one line with the mend, for everything that can go wrong between here and the hub.
+        InputError: one line that says what is wrong with the connection, the repository or this machine, and how to
+            mend it.
     """
     asked = Asked(model, id_, revision)
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its warnings about single attempts are told by `progress` in our words
+    logging.set_verbosity_error()  # `progress` reports failed attempts instead
     try:
         with explained(asked):
             listing, online = _list(asked, progress)
@@ -75,7 +90,8 @@ def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[s
             for file in heavy:
                 paths[file.name] = hub_download.have(file, listing.commit, asked, progress)
             if online:
-                # Asked for by its name, so that the cache knows, without a network too, which commit it stands for.
+                # This request uses the name of the revision, so that the cache records the name's commit. A later run
+                # can then look it up without a network.
                 with suppress(httpx.HTTPError, LocalEntryNotFoundError):
                     hf_hub_download(id_, "config.json", revision=revision)
             return Found(listing.commit, listing.licence, paths)
@@ -83,11 +99,11 @@ def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[s
         logging.set_verbosity(verbosity)
 
 
-# ---- what there is ---------------------------------------------------------------------------------------------
+# ---- listing the files -----------------------------------------------------------------------------------------
 
 
 def _list(asked: Asked, progress: Callable[[str], None]) -> tuple[Listing, bool]:
-    """The repository as the hub tells it, or as the cache has it where the hub cannot be reached."""
+    """Return the listing of the hub and True, or that of the cache and False if the hub cannot be reached."""
 
     def ask() -> ModelInfo:
         try:
@@ -98,8 +114,8 @@ def _list(asked: Asked, progress: Callable[[str], None]) -> tuple[Listing, bool]
             raise
         except (ValueError, KeyError, TypeError):
             raise InputError(
-                f"{asked.where}: {constants.ENDPOINT} does not answer as a model hub does: correct HF_ENDPOINT, or log "
-                "in to the network that answers in its place"
+                f"{asked.where}: {constants.ENDPOINT} does not answer like a model hub: correct HF_ENDPOINT, or log in "
+                "to the network if its login page answers instead"
             ) from None
 
     cached = _cached(asked)
@@ -110,7 +126,7 @@ def _list(asked: Asked, progress: Callable[[str], None]) -> tuple[Listing, bool]
             raise
         if cached is None:
             raise
-        progress(f"no answer from the hub; {asked.id} at {cached.commit[:12]} is in the local cache")
+        progress(f"no answer from the hub; using {asked.id} at {cached.commit[:12]} from the local cache")
         return cached, False
 
 
@@ -123,15 +139,15 @@ def _told(info: ModelInfo, asked: Asked) -> Listing:
             files[name] = RemoteFile(name, sibling.size, hash_)
     if info.sha is None or (info.siblings and not files):
         raise InputError(
-            f"{asked.where} is listed by {constants.ENDPOINT} without commit or hashes, so that nothing can be "
-            "checked: take HF_ENDPOINT out, or use source: local"
+            f"{asked.where} is listed by {constants.ENDPOINT} without commit or hashes, so the files cannot be "
+            "checked: unset HF_ENDPOINT, or use source: local"
         )
     licence = getattr(info.card_data, "license", None) or "unknown"
     return Listing(info.sha, files, ", ".join(licence) if isinstance(licence, list) else str(licence))
 
 
 def _cached(asked: Asked) -> Listing | None:
-    """The repository as it lies in the local cache; None where it is not there or not whole."""
+    """Return the listing of the repository in the local cache, or None if it is missing or incomplete there."""
     config = try_to_load_from_cache(asked.id, "config.json", revision=asked.revision)
     if not isinstance(config, str):
         return None
@@ -151,22 +167,26 @@ def _cached(asked: Asked) -> Listing | None:
     return listing
 
 
-# ---- what is taken of it ---------------------------------------------------------------------------------------
+# ---- choosing the files ----------------------------------------------------------------------------------------
 
 
 def _small(listing: Listing, asked: Asked) -> list[RemoteFile]:
-    """Config, tokenizer and, where the weights are in several files, their index."""
+    """Return the config, the tokenizer files and, if the weights are in several files, their index.
+
+    Raises:
+        InputError: the repository has no config, no usable weights or no tokenizer.
+    """
     names = ["config.json", "generation_config.json", *TOKENIZER_FILES]
     if WEIGHTS not in listing.files:
         names.append(INDEX)
     if "config.json" not in listing.files:
-        raise InputError(f"{asked.where} has no config.json, so it is no model of transformers: choose another")
+        raise InputError(f"{asked.where} has no config.json, so transformers cannot load it: choose another model")
     if not {WEIGHTS, INDEX} & set(listing.files):
         _refuse(listing.files, asked)
     if not set(TOKENIZERS) & set(listing.files):
         raise InputError(
-            f"{asked.where} has no tokenizer: download it, put the tokenizer.json of its base model beside it, and use "
-            "source: local"
+            f"{asked.where} has no tokenizer: download the repository, add the tokenizer.json of its base model, and "
+            "use source: local"
         )
     return [listing.files[name] for name in names if name in listing.files]
 
@@ -177,17 +197,21 @@ def _refuse(names: Iterable[str], asked: Asked) -> None:
     if pickles and not others:
         raise InputError(
             f"{asked.where} has its weights only as a pickle ({pickles[0]}), which can run code when it is opened: "
-            f"give models.{asked.model}.revision a revision with safetensors (the hub's converter makes one as "
-            "refs/pr/N, see the page's Community tab), or convert it where you trust it and use source: local"
+            f"set models.{asked.model}.revision to a revision with safetensors (the hub's converter makes one as "
+            "refs/pr/N, see the page's Community tab), or, if you trust it, convert it and use source: local"
         )
     raise InputError(
         f"{asked.where} has no {WEIGHTS}" + (f" (only {', '.join(others[:3])})" if others else "") + ": choose a "
-        "revision that has it, or download the folder, give the weights that name and use source: local"
+        "revision that has it, or download the folder, rename the weights to it and use source: local"
     )
 
 
 def _weights(listing: Listing, index: Path | None, asked: Asked) -> list[RemoteFile]:
-    """model.safetensors where there is one, as transformers reads it, or else the files that the index names."""
+    """Return model.safetensors if the repository has it, as transformers does, or else the files that the index names.
+
+    Raises:
+        InputError: the index cannot be read, or names a file that is missing or is not safetensors.
+    """
     if WEIGHTS in listing.files or index is None:
         return [listing.files[WEIGHTS]]
     try:
@@ -197,40 +221,40 @@ def _weights(listing: Listing, index: Path | None, asked: Asked) -> list[RemoteF
     missing = [name for name in names if name not in listing.files or not name.endswith(".safetensors")]
     if not names or missing:
         raise InputError(
-            f"{asked.where} has a {INDEX} that names {missing[0] if names else 'no files'}, which is not there: choose "
-            "another revision"
+            f"{asked.where} has a {INDEX} that does not match its files (it names {missing[0] if names else 'none'}): "
+            "choose another revision"
         )
     return [listing.files[name] for name in names]
 
 
-# ---- whether it fits -------------------------------------------------------------------------------------------
+# ---- checking memory and disk ----------------------------------------------------------------------------------
 
 
 def _check_memory(heavy: list[RemoteFile], config: Path, asked: Asked) -> None:
-    """Refuse weights that do not fit into this machine's memory in float32, in which every stage computes."""
+    """Refuse weights that do not fit into this machine's memory in float32, the type in which every stage computes."""
     told = json.loads(config.read_text(encoding="utf-8"))
     stored = str(told.get("dtype") or told.get("torch_dtype")).removeprefix("torch.")
     needed = sum(file.size for file in heavy) * (2 if stored in HALF else 1)
     there = psutil.virtual_memory().total
     if needed > there:
         raise InputError(
-            f"{asked.where} takes {needed / 1e9:.3g} GB of memory in float32, and this machine has {there / 1e9:.3g} "
-            "GB: take a smaller model, or a machine with more memory"
+            f"{asked.where} needs {needed / 1e9:.3g} GB of memory in float32, and this machine has {there / 1e9:.3g} "
+            "GB: use a smaller model, or a machine with more memory"
         )
 
 
 def _check_disk(heavy: list[RemoteFile], listing: Listing, folder: Path, asked: Asked) -> None:
-    """Refuse a download that the cache's disk, or the disk of the models where it is another, has no room for."""
+    """Refuse a download that does not fit on the disk of the cache, or on that of the models if it is another disk."""
     cache, target = _existing(hub_download.repository(asked)), _existing(folder)
     needed = {cache: sum(hub_download.missing_bytes(file, listing.commit, asked) for file in heavy)}
     if cache.stat().st_dev != target.stat().st_dev:
-        needed[target] = sum(file.size for file in heavy)  # no link is possible, so they are copied
+        needed[target] = sum(file.size for file in heavy)  # links between disks are impossible, so the files are copied
     for disk, size in needed.items():
         free = psutil.disk_usage(str(disk)).free
         if free < size:
             raise InputError(
                 f"{asked.where} needs {size / 1e9:.3g} GB on the disk of {disk}, which has {free / 1e9:.3g} GB free: "
-                "make room, or let HF_HOME (the downloads) or resources/ (the models) be on a larger disk"
+                "make room, or move HF_HOME (the downloads) or resources/ (the models) to a larger disk"
             )
 
 

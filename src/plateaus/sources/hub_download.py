@@ -1,7 +1,7 @@
-"""One file of the hub brought into the local cache: resumed where it stopped, tried again, checked by its hash.
+"""Download one file of the hub into the local cache, with resuming, retries and a check of its hash.
 
-huggingface_hub 2 resumes only within one attempt and leaves nothing of a download that failed. Here the part that came
-stays beside the file's place in the cache, so that the next attempt, or the next run, goes on from there.
+huggingface_hub 2 resumes only within one attempt and deletes what it has of a failed download. Here the partial file
+stays beside the file's place in the cache, so that the next attempt, or the next run, resumes from it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from plateaus.errors import InputError
 from plateaus.sources.hub_errors import Asked
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between one attempt and the next; counted afresh after an attempt that brought something."""
+"""Seconds between attempts. The sequence starts again after an attempt that received some data."""
 WORTH_SAYING = 10_000_000
-"""Bytes from which on a download is announced."""
+"""Size in bytes from which a download is announced."""
 
 Result = TypeVar("Result")
 
@@ -33,10 +33,10 @@ class RemoteFile(NamedTuple):
     """A file of a repository.
 
     Attributes:
-        name: Its name at the repository's root.
-        size: In bytes.
-        hash: Its sha256 (64 digits), or git's hash of a small file's content (40 digits), as the hub says; empty where
-            a cache without links does not tell it.
+        name: Name of the file at the root of the repository.
+        size: Size in bytes.
+        hash: The sha256 of a large file (64 digits), or git's hash of the content of a small file (40 digits), as given
+            by the hub. Empty if the file was listed from a cache without links, which does not record hashes.
     """
 
     name: str
@@ -45,7 +45,18 @@ class RemoteFile(NamedTuple):
 
 
 def have(file: RemoteFile, commit: str, asked: Asked, progress: Callable[[str], None]) -> Path:
-    """A file's place in the cache, downloaded if it is not there; its content is what the hub says it is."""
+    """Return the path of a file in the cache, after downloading it if necessary and checking its hash.
+
+    Args:
+        file: The file.
+        commit: The commit of the repository.
+        asked: The request that the file belongs to, for messages.
+        progress: Called with each line for the user.
+
+    Raises:
+        InputError: the hash is not the one that the hub gives.
+        httpx.HTTPError: the download failed, and another attempt would not help or all attempts are used up.
+    """
     cached = _cached_path(file, commit, asked)
     if cached is not None:
         _check(cached, file, asked)
@@ -59,14 +70,14 @@ def have(file: RemoteFile, commit: str, asked: Asked, progress: Callable[[str], 
             _check(blob, file, asked)
         else:
             _download(file, hf_hub_url(asked.id, file.name, revision=commit), blob, asked, progress)
-    placed = Path(hf_hub_download(asked.id, file.name, revision=commit))  # finds the blob and links to it
+    placed = Path(hf_hub_download(asked.id, file.name, revision=commit))  # finds the blob in the cache and links to it
     if placed.resolve() != blob.resolve():
         _check(placed, file, asked)
     return placed
 
 
 def _download(file: RemoteFile, url: str, blob: Path, asked: Asked, progress: Callable[[str], None]) -> None:
-    """Download into a file beside `blob` that outlives this process, so that the next attempt goes on from there."""
+    """Download into a partial file beside `blob`, which stays after a failure so that the next attempt can resume."""
     partial = blob.with_name(f"{blob.name}.incomplete")
     if _partial_size(blob) > file.size:
         partial.unlink()
@@ -88,7 +99,7 @@ def _download(file: RemoteFile, url: str, blob: Path, asked: Asked, progress: Ca
                     displayed_filename=file.name,
                 )
         except OSError as error:
-            # An answer of another size than was said is an error without a number; its hash will not fit.
+            # A download of the wrong size raises an OSError without errno. It is left to the check of the hash.
             if isinstance(error, HfHubHTTPError | OfflineModeIsEnabled) or error.errno is not None:
                 raise
 
@@ -100,7 +111,19 @@ def _download(file: RemoteFile, url: str, blob: Path, asked: Asked, progress: Ca
 def patiently(
     attempt: Callable[[], Result], progress: Callable[[str], None], got: Callable[[], int] = lambda: 0
 ) -> Result:
-    """Try again, with longer and longer pauses, what may pass; from the first pause on where the last one got more."""
+    """Call `attempt` until it succeeds, with growing pauses after errors that may go away.
+
+    Args:
+        attempt: The call.
+        progress: Called with a line for the user before each pause.
+        got: Returns the number of bytes received so far. After progress the pauses start again from the shortest.
+
+    Returns:
+        The result of `attempt`.
+
+    Raises:
+        httpx.HTTPError: the last error, once the pauses are used up or if another attempt would not help.
+    """
     pauses, before = list(PAUSES), got()
     while True:
         try:
@@ -115,7 +138,7 @@ def patiently(
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the next attempt may do better: the connection, too many requests, the server's own trouble."""
+    """Whether another attempt may succeed: after a lost connection, a timeout, too many requests or a server error."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (408, 429) or error.response.status_code >= 500
     return not isinstance(error, httpx.ProxyError | httpx.UnsupportedProtocol)
@@ -128,7 +151,11 @@ def _short(error: Exception) -> str:
 
 
 def _check(path: Path, file: RemoteFile, asked: Asked) -> None:
-    """Compare a file with the hub's hash; one that differs is removed from the cache."""
+    """Compare the hash of a file with the hub's, and delete the file from the cache if they differ.
+
+    Raises:
+        InputError: the hashes differ.
+    """
     if not file.hash:
         return
     found = file_digest(path) if len(file.hash) == 64 else blob_digest(path)
@@ -138,8 +165,8 @@ def _check(path: Path, file: RemoteFile, asked: Asked) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
     raise InputError(
-        f"{asked.where}: {file.name} has the wrong hash ({found[:12]}… where the hub says {file.hash[:12]}…) and was "
-        "deleted: run again; if it comes wrong again, something between here and the hub changes files"
+        f"{asked.where}: {file.name} has the wrong hash ({found[:12]}…, but the hub gives {file.hash[:12]}…) and was "
+        "deleted: run again; if the hash is wrong again, something between this machine and the hub alters files"
     )
 
 
@@ -149,14 +176,14 @@ def _cached_path(file: RemoteFile, commit: str, asked: Asked) -> Path | None:
 
 
 def missing_bytes(file: RemoteFile, commit: str, asked: Asked) -> int:
-    """How much of a file is still to be downloaded."""
+    """Return how many bytes of a file are still to be downloaded."""
     blob = _blob(file, asked)
     there = _cached_path(file, commit, asked) is not None or blob.exists()
     return 0 if there else max(file.size - _partial_size(blob), 0)
 
 
 def repository(asked: Asked) -> Path:
-    """The folder of a repository in the cache."""
+    """Return the folder of a repository in the cache."""
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=asked.id, repo_type="model")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the Hugging Face hub, each told in one line with its mend."""
+"""Explain errors of the Hugging Face hub and the connection to it, each in one line that says how to mend it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from plateaus.errors import InputError
 
 
 class Asked(NamedTuple):
-    """What is asked of the hub: for which model of the config, which repository, which revision of it."""
+    """A request to the hub.
+
+    Attributes:
+        model: Id of the model in the config.
+        id: Id of the repository.
+        revision: Commit, tag or branch.
+    """
 
     model: str
     id: str
@@ -31,21 +37,21 @@ class Asked(NamedTuple):
 
     @property
     def where(self) -> str:
-        """How a message begins."""
+        """The beginning of a message."""
         return f"model {self.model}: {self.id} at revision {self.revision}"
 
 
 @contextmanager
 def explained(asked: Asked) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside the block into one line.
+    """Turn errors that huggingface_hub raises inside the block into one line.
 
     Raises:
-        InputError: what is wrong, with the mend.
+        InputError: what is wrong and how to mend it.
     """
     try:
         yield
     except LocalEntryNotFoundError as error:
-        # It stands for what kept the hub from answering.
+        # Its cause is the error that kept the hub from answering.
         raise InputError(_line(error.__cause__ or error, asked)) from None
     except (httpx.HTTPError, OfflineModeIsEnabled, HFValidationError) as error:
         raise InputError(_line(error, asked)) from None
@@ -57,11 +63,11 @@ def _line(error: BaseException, asked: Asked) -> str:
     match error:
         case RevisionNotFoundError():
             return (
-                f"model {model}: {id_} has no revision {revision}{_nearest(asked)}: give models.{model}.revision a "
+                f"model {model}: {id_} has no revision {revision}{_nearest(asked)}: set models.{model}.revision to a "
                 f"branch, a tag or a commit of {hub}/{id_}/tree/main"
             )
         case GatedRepoError():
-            return f"model {model}: {id_} is gated: accept its licence on {hub}/{id_}, {_token_mend()} of that account"
+            return f"model {model}: {id_} is gated: accept its licence on {hub}/{id_} and {_token_mend()} of yours"
         case RepositoryNotFoundError() if error.response.status_code == 404:
             return (
                 f"model {model}: {hub} has no repository {id_}: correct models.{model}.id (owner/name, as on the "
@@ -69,12 +75,12 @@ def _line(error: BaseException, asked: Asked) -> str:
             )
         case HfHubHTTPError() if error.response.status_code in (401, 403):
             return (
-                f"model {model}: {hub} does not give {id_} to you ({error.response.status_code}): it does not exist, "
+                f"model {model}: {hub} refuses access to {id_} ({error.response.status_code}): it does not exist, "
                 f"or is private or gated: check models.{model}.id, accept the licence on {hub}/{id_} if there is one, "
-                f"{_token_mend()} that may read it"
+                f"and {_token_mend()} that may read it"
             )
         case HFValidationError():
-            return f"model {model}: '{id_}' is no repository id: give models.{model}.id as owner/name"
+            return f"model {model}: '{id_}' is not a repository id: give models.{model}.id as owner/name"
         case OfflineModeIsEnabled():
             problem = "HF_HUB_OFFLINE is set"
         case HfHubHTTPError():
@@ -85,17 +91,17 @@ def _line(error: BaseException, asked: Asked) -> str:
             problem = f"no connection to {hub} ({' '.join(str(error).split()) or type(error).__name__})"
     return (
         f"model {model}: {problem}, and {id_} at revision {revision} is not in the local cache "
-        f"({constants.HF_HUB_CACHE}): run again where there is a network (a download goes on from where it stopped), "
-        "or use what needs none: source: embedded (config/config.yaml) or source: local"
+        f"({constants.HF_HUB_CACHE}): run again with a network (a download resumes where it stopped), "
+        "or use a source that needs none: source: embedded (config/config.yaml) or source: local"
     )
 
 
 def _token_mend() -> str:
-    return "set HF_TOKEN to a token" if get_token() is None else "set HF_TOKEN (there is one, it may not) to a token"
+    return "set HF_TOKEN to a token" if get_token() is None else "set HF_TOKEN (your token has no access) to a token"
 
 
 def _nearest(asked: Asked) -> str:
-    """A revision of that repository with a name much like the one asked for; nothing where the hub does not say."""
+    """Suggest the revision with the most similar name; empty if there is none or the hub does not list them."""
     try:
         refs = HfApi(endpoint=constants.ENDPOINT).list_repo_refs(asked.id)
     except (httpx.HTTPError, ValueError, KeyError):

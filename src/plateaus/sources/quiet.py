@@ -1,4 +1,4 @@
-"""Libraries that print progress bars and advice while loading, kept silent; real warnings stay warnings."""
+"""Keep libraries offline, and silence the progress bars, advice and warnings that they print while loading."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ OFFLINE = {
     "WANDB_MODE": "disabled",
     "TQDM_DISABLE": "1",
 }
-"""The environment in which the stages run: nothing asks a hub, and no library draws bars of its own."""
+"""Environment variables under which no library contacts a hub or draws progress bars of its own."""
 
 
 def go_offline() -> None:
-    """Set `OFFLINE`; to be called before transformers is imported."""
+    """Set the variables of `OFFLINE`. Call this before transformers is imported."""
     os.environ.update(OFFLINE)
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """No progress bars and no advice from transformers and TransformerLens inside the block."""
+    """Silence progress bars, advice and warnings of transformers and TransformerLens inside the block."""
     from transformers.utils import logging as transformers_logging
 
     verbosity = transformers_logging.get_verbosity()

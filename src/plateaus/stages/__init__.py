@@ -1,1 +1,1 @@
-"""One module per stage; each is a command, `python -m plateaus.stages.<stage>`, that a rule calls."""
+"""One module per stage. Each is a command, `python -m plateaus.stages.<stage>`, that a workflow rule calls."""

@@ -1,4 +1,4 @@
-"""claims: test every claim of the post on every model, and write verdicts; needs no model."""
+"""claims: test every claim of the post on every model and write the verdicts, without loading a model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from plateaus.stages.runner import Job, run
 
 
 def rules_of(slice_: dict[str, Any]) -> Rules:
-    """The decision rules of a claims slice."""
+    """Return the decision rules of a claims slice."""
     return Rules(**{name: slice_[name] for name in Rules._fields})
 
 
 def models_of(slice_: dict[str, Any]) -> testing.Models:
-    """The models of a claims slice."""
+    """Return the models of a claims slice, with their controls and roles."""
     return testing.Models(
         tuple(slice_["models"]), slice_["controls"], frozenset(slice_["random"]), slice_["without_layernorm"]
     )
@@ -33,7 +33,7 @@ def claims(job: Job) -> None:
     """Write the tables `claims` and `claim_values`, and claims.md and claims.json at the top of the run's results.
 
     Raises:
-        InputError: a claim that the config names is not there.
+        InputError: the config names a claim that does not exist or cannot be used.
     """
     rules, models = rules_of(job.slice), models_of(job.slice)
     modules = registry.chosen(job.slice["tests"], job.slice["folder"])

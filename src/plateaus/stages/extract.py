@@ -1,4 +1,4 @@
-"""extract: resid_post of every layer at the last token of both prompts, and what tells the two prompts apart."""
+"""extract: record resid_post of every layer at the last token of both prompts, and how the two prompts differ."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from plateaus.stages.runner import Job, run
 
 
 def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " vocab"]) -> float:
-    """Jensen-Shannon divergence of two next-token distributions, in nats: 0 for equal, ln 2 for disjoint ones.
+    """Return the Jensen-Shannon divergence of two next-token distributions in nats, from 0 (equal) to ln 2 (disjoint).
 
-    In float64, since it is a small difference of sums over the whole vocabulary.
+    It is computed in float64, because it is a small difference of sums over the whole vocabulary.
     """
     log_a, log_b = (torch.log_softmax(logits.double(), -1) for logits in (logits_a, logits_b))
     log_mixture = torch.logaddexp(log_a, log_b) - math.log(2)
@@ -30,12 +30,13 @@ def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " 
 
 
 def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "end layers d_model"], dict[str, Any]]:
-    """Run both prompts whole.
+    """Run a full forward pass on both prompts of a pair.
 
     Returns:
-        resid_post at the last token (a then b), and the row of the `endpoints` table: log probability of each last
-        word after the prefix (null without a prefix), Jensen-Shannon divergence of the two next-token
-        distributions, and angle (radians) and ratio of lengths (b over a) of resid_post at layer 0.
+        resid_post of every layer at the last token (first a, then b), and the row of the `endpoints` table, which holds
+        the pair and its tokens, the log probability (natural logarithm) of each last token after the prefix (NaN
+        without a prefix), the Jensen-Shannon divergence (nats) of the two next-token distributions, and the angle
+        (radians) and the ratio of lengths (b over a) of resid_post at layer 0.
     """
     runs = [model.run([*pair.prefix, token]) for token in (pair.token_a, pair.token_b)]
     residuals = torch.stack([resid for resid, _ in runs])
@@ -61,12 +62,16 @@ def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "e
 
 
 def extract(job: Job) -> None:
-    """Write the tables `extract` and `endpoints` of one shard."""
+    """Write the tables `extract` and `endpoints` of one shard.
+
+    Raises:
+        ValueError: the prompt tables have changed since the run began.
+    """
     go_offline()
     prompts = job.extra["prompts"]
     pairs = split(pairs_of(prompts), prompts["shards"]).get(job.shard, [])
     if pairs_digest(pairs) != job.slice["pairs"]:
-        raise ValueError("the prompt tables have changed since this run began: start it again")
+        raise ValueError("the prompt tables have changed since this run began: start the run again")
     tokenised = tokenise_with_file(pairs, job.model_folder / "tokenizer.json", job.model)
     torch.set_num_threads(job.threads)
     model = Transformer.load(job.model_folder, device=job.device, centre=job.slice["centre"])

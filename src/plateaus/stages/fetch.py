@@ -1,6 +1,6 @@
-"""fetch: put a model's weights and tokenizer into a local folder, with a card that says what they are.
+"""fetch: put a model's weights and tokenizer into a local folder, with a card that describes them.
 
-The only stage that may ask the network, and only for a model of `source: hub`.
+This is the only stage that may access the network, and only for a model with `source: hub`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def make_model(
     like_folder: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Make a model folder; its card is written last, so the card stands for a whole folder.
+    """Make a model folder. Its card is written last, so a folder that has a card is complete.
 
     Args:
         model: Id of the model.
-        source: Which weights, the fetch stage's slice of the config.
-        folder: Where it is to be.
-        like_folder: For random weights, the folder of the model whose architecture they have.
-        progress: Told of each step.
+        source: The fetch stage's slice of the config, which says where the weights come from.
+        folder: The folder to make; what it held before is replaced.
+        like_folder: For random weights, the folder of the model whose architecture they copy.
+        progress: Called with a line of text before each step.
 
     Returns:
         The card.
 
     Raises:
-        InputError: what the source names cannot be had or used.
+        InputError: the model that the source names is not available or cannot be used.
     """
     from plateaus.sources.quiet import go_offline
 
@@ -51,7 +51,7 @@ def make_model(
     try:
         match source["source"]:
             case "embedded":
-                progress("dequantising SmolLM2-135M from its GGUF file, once")
+                progress("dequantising SmolLM2-135M from its GGUF file (done once)")
                 embedded.make(building)
                 name, licence = embedded.NAME, "Apache-2.0"
             case "random":
@@ -61,7 +61,7 @@ def make_model(
                 like = json.loads((like_folder / "card.json").read_text(encoding="utf-8"))["name"]
                 name, licence = f"random weights (seed {source['seed']}), architecture of {like}", "none needed"
             case "hub":
-                # Imported here, because huggingface_hub reads HF_HUB_OFFLINE when it is imported.
+                # Imported here, because huggingface_hub reads HF_HUB_OFFLINE only when it is imported.
                 from plateaus.sources import hub
 
                 found = hub.get(model, source["id"], source["revision"], folder, progress)
@@ -86,14 +86,14 @@ def make_model(
 
 
 def fetch(job: Job) -> None:
-    """Make `job.model_folder` from the slice's source."""
+    """Make `job.model_folder` from the source that the slice names."""
     like = job.extra.get("like_folder")
     made = make_model(job.model, job.slice, job.model_folder, like_folder=like and Path(like), progress=job.progress)
     job.progress(f"{made['parameters'] / 1e6:.0f} million parameters, {made['layers']} layers, {made['architecture']}")
 
 
 def _move_in(building: Path, folder: Path, card: str) -> None:
-    """Move all files to where they belong, the card last."""
+    """Replace all files in `folder` by those in `building`, and write the card last."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.json").unlink(missing_ok=True)
     for old in folder.iterdir():

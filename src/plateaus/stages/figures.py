@@ -13,7 +13,7 @@ from plateaus.stages.runner import Job, run
 
 
 def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> Settings:
-    """The figure settings of a figures slice, with the sizes that the models' cards tell."""
+    """Return the figure settings of a figures slice, with each model's number of parameters taken from its card."""
     sizes = {model: card["parameters"] for model, card in provenance.cards(model_folders).items()}
     return Settings(
         pairs=tuple(slice_["pairs"]),
@@ -30,7 +30,7 @@ def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> Set
 
 
 def figures(job: Job) -> None:
-    """Draw into `results/<run>/figures/<model>/`; the table of what was drawn is written last."""
+    """Draw every figure into `results/<run>/figures/<model>/`, then write the table of figures."""
     settings = settings_of(job.slice, job.extra["model_folders"])
     shutil.rmtree(job.root / "figures", ignore_errors=True)
     rows: list[dict[str, Any]] = []

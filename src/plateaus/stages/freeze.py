@@ -1,4 +1,4 @@
-"""freeze: the same curves with attention, the MLPs or the norms held still in every layer after the patch."""
+"""freeze: record the same curves with attention, the MLPs or the norms frozen in every layer after the patch."""
 
 from __future__ import annotations
 
@@ -34,17 +34,23 @@ def freeze_pair(
     path: str,
     memory_gb: float,
 ) -> Columns:
-    """The curves of one pair under every condition, in one sweep.
+    """Record the curves of one pair under every condition, in one sweep.
 
     Args:
         model: The model.
         pair: The pair, tokenised.
         residuals: resid_post of the two unpatched prompts, from extract.
-        conditions: See `plateaus.model.freezing`.
+        conditions: What is frozen; see `plateaus.model.freezing`.
         layers: Interpolation layers.
-        steps: Points from alpha 0 to 1.
+        steps: Number of points from alpha 0 to 1.
         path: ``spherical`` or ``linear``.
-        memory_gb: Budget of a block.
+        memory_gb: Memory budget in GB for the intermediate results of one block.
+
+    Returns:
+        The rows of the table `freeze`, without the pair.
+
+    Raises:
+        InputError: there is no path between the endpoints.
     """
     alphas = geometry.alphas(steps)
     groups = [
@@ -52,7 +58,7 @@ def freeze_pair(
         for layer in layers
         for condition in conditions
     ]
-    # Whatever is recorded stays on the device until the sweep is over.
+    # All measures stay on the device until the sweep is over, so that it never waits for a copy.
     recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
     recording: Recording | None = None
     for recording in sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=memory_gb):
@@ -76,7 +82,7 @@ def freeze_pair(
 
 
 def _mean_scale(model: Transformer, paths: Float[Tensor, "paths steps d_model"]) -> Float[Tensor, "paths steps 1"]:
-    """The final norm's scale at every row, at its mean over the path."""
+    """Return the mean of the final norm's scale over each path, repeated for every row of the path."""
     scale = model.final_norm_scale(paths.flatten(0, 1)).view(*paths.shape[:2], 1)
     return scale.mean(1, keepdim=True).expand_as(scale)
 
@@ -86,7 +92,11 @@ def _columns(group: Group, columns: Columns) -> Columns:
 
 
 def freeze(job: Job) -> None:
-    """Write the table `freeze` of one shard."""
+    """Write the table `freeze` of one shard.
+
+    Raises:
+        InputError: the config names a layer that the model does not have, or a pair has no path between its endpoints.
+    """
     go_offline()
     torch.set_num_threads(job.threads)
     settings = job.slice

@@ -1,4 +1,4 @@
-"""interpolate: patch the path between two prompts into every layer and record every later layer and the logits."""
+"""interpolate: patch the path between two prompts into every layer, and record all later layers and the logits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from plateaus.stages.runner import Job, run
 
 
 class PairResult(NamedTuple):
-    """The rows of one pair for each table of this stage (without the pair's name)."""
+    """The rows of one pair for each table of this stage, without the column `pair`."""
 
     interpolate: Columns
     endpoint_check: Columns
@@ -46,26 +46,29 @@ def interpolate_pair(
     top_tokens: int,
     memory_gb: float,
 ) -> PairResult:
-    """All curves of one pair, in one sweep.
+    """Record all curves of one pair, in one sweep.
 
     Args:
         model: The model.
         pair: The pair, tokenised.
         residuals: resid_post of the two unpatched prompts, from extract.
-        steps: Points from alpha 0 to 1.
+        steps: Number of points from alpha 0 to 1.
         path: ``spherical`` or ``linear``.
         layers: Interpolation layers.
-        trace_layer: The one whose vectors and next-token probabilities are kept.
-        top_tokens: Likeliest next tokens of each endpoint that are followed.
-        memory_gb: Budget of a block.
+        trace_layer: The interpolation layer whose vectors and next-token probabilities are kept.
+        top_tokens: How many of the likeliest next tokens of each endpoint are followed along the path.
+        memory_gb: Memory budget in GB for the intermediate results of one block.
+
+    Returns:
+        The rows of each table of this stage.
 
     Raises:
-        InputError: the endpoints leave no path between them.
+        InputError: there is no path between the endpoints.
     """
     alphas = geometry.alphas(steps)
     groups = [Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id)) for layer in layers]
     prefix = model.prefix(list(pair.prefix))
-    # Whatever is recorded stays on the device until the sweep is over.
+    # All measures stay on the device until the sweep is over, so that it never waits for a copy.
     recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
     traced: list[tuple[int, Tensor, Tensor]] = []
     recording: Recording | None = None
@@ -107,7 +110,7 @@ def _trace(layer: int, mlp_input: Tensor, resid_post: Tensor, alphas: Tensor) ->
 
 
 def _tokens(model: Transformer, rows: Tensor, alphas: Tensor, top: int) -> Columns:
-    """Next-token probabilities along the path of the endpoints' likeliest tokens and of every step's likeliest."""
+    """Return, along the path, the probabilities of each endpoint's `top` likeliest tokens and each step's likeliest."""
     blocks = [model.logits(part).softmax(-1) for part in rows.split(LOGIT_BLOCK)]
     best = torch.cat([block.argmax(-1) for block in blocks])
     at_ends = torch.stack([blocks[0][0], blocks[-1][-1]]).topk(min(top, model.d_vocab), dim=-1).indices.flatten()
@@ -124,7 +127,12 @@ def _tokens(model: Transformer, rows: Tensor, alphas: Tensor, top: int) -> Colum
 
 
 def interpolate(job: Job) -> None:
-    """Write the tables `interpolate`, `endpoint_check`, `trace` and `tokens` of one shard."""
+    """Write the tables `interpolate`, `endpoint_check`, `trace` and `tokens` of one shard.
+
+    Raises:
+        InputError: the config names a layer that the model does not have or a trace layer that is the last one, a pair
+            has no path between its endpoints, or patching an endpoint does not reproduce the prompt's logits.
+    """
     go_offline()
     torch.set_num_threads(job.threads)
     settings: dict[str, Any] = job.slice
@@ -137,7 +145,7 @@ def interpolate(job: Job) -> None:
     if trace_layer == model.n_layers - 1:
         raise InputError(
             f"model {job.model}: interpolate.trace_layer is {trace_layer}, the last of its {model.n_layers} layers, so "
-            "that nothing comes after it: choose an earlier one"
+            "there is no later layer to record: choose an earlier one"
         )
 
     def of_pair(pair: Pair) -> list[int]:

@@ -1,4 +1,4 @@
-"""jacobian: how strongly each component responds to its input, at every step of the traced path."""
+"""jacobian: measure how strongly each component responds to its input, at every step of the traced path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from plateaus.stages.runner import Job, run
 COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
 
 TOGETHER = 16
-"""How many pairs go through an MLP in one product: more are not faster, and their hidden units have to fit."""
+"""How many pairs go through an MLP in one product: more are not faster, and their hidden units must fit in memory."""
 
 
 class _Measured(NamedTuple):
@@ -42,12 +42,14 @@ class PairState(NamedTuple):
     """What is carried from layer to layer for one pair.
 
     Attributes:
-        trace: Its trace.
-        prefix: Its prefix.
-        chain: The product of the block Jacobians so far; None before the first block, and where it is estimated.
-        images: The images of random sign vectors under it, (k, steps, d_model).
-        direction: The image under the chain of the path's unit tangent (steps, d_model).
-        whole: Whether the norms of attention, block and chain are computed, or just the gains of the first two.
+        trace: The pair's trace.
+        prefix: The pair's prefix.
+        chain: The product of the block Jacobians so far; None before the first block, and always None if norms are
+            estimated.
+        images: (k, steps, d_model), the images of random sign vectors under the product; None before the first block.
+        direction: (steps, d_model), the image of the path's unit tangent under the product.
+        whole: Whether norms and gains of attention, block and chain are computed; otherwise only the gains of
+            attention and block are.
     """
 
     trace: Trace
@@ -68,17 +70,17 @@ def jacobian_layer(
     probes: int,
     memory_gb: float,
 ) -> tuple[list[Columns], list[PairState]]:
-    """All components of one layer, for all pairs, which share the layer's Gram matrices.
+    """Measure all components of one layer, for all pairs, which share the layer's Gram matrices.
 
     Args:
         model: The model.
         layer: A layer after the interpolation layer.
-        states: One per pair.
-        components: Which of `COMPONENTS`.
-        exact: Whether the norms of attention, block and chain are exact; otherwise estimated from `probes` random
-            directions.
+        states: The states before this layer, one per pair.
+        components: Which of `COMPONENTS` to measure.
+        exact: Whether the norms of attention, block and chain are computed from matrices; otherwise they are estimated
+            from `probes` random directions.
         probes: Number of random sign vectors.
-        memory_gb: Budget for intermediate results.
+        memory_gb: Memory budget in GB for intermediate results.
 
     Returns:
         The rows of the `jacobian` table per pair, and the states after this layer.
@@ -96,7 +98,7 @@ def jacobian_layer(
         if matrices is not None:
             of_mlp = _of_mlp(mlp, matrices, read, at, torch.cat([tangents(one) for one in reads]))
         for number, (state, own_read) in enumerate(zip(some, reads, strict=True)):
-            own = slice(number * len(own_read), (number + 1) * len(own_read))  # all paths have as many steps
+            own = slice(number * len(own_read), (number + 1) * len(own_read))  # all paths have the same number of steps
             found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
             if {"attn", "block", "chain"} & set(components):
                 before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
@@ -129,16 +131,16 @@ def _of_mlp(mlp: Mlp, matrices: mlp_jacobian.Gram, read: Tensor, at: Linearisati
 def _of_block(
     of: Branches, v: Tensor, state: PairState, layer: int, *, exact: bool, probes: int, memory_gb: float
 ) -> tuple[dict[str, _Measured], PairState]:
-    """Attention, block and chain of one layer and pair.
+    """Measure attention, block and chain of one layer for one pair, and return the state after the block.
 
     Args:
         of: The block along the pair's path.
-        v: (steps, d_model), the path's unit tangent at what the block reads.
-        state: The pair's, before this block.
-        layer: Which block.
-        exact: As of `jacobian_layer`; likewise the others.
-        probes: Likewise.
-        memory_gb: Likewise.
+        v: (steps, d_model), the unit tangent of the path that the block reads.
+        state: The pair's state before this block.
+        layer: Index of the block.
+        exact: See `jacobian_layer`.
+        probes: See `jacobian_layer`.
+        memory_gb: See `jacobian_layer`.
     """
     if not state.whole:
         pushed = block_jacobian.push(of, v[None])
@@ -151,7 +153,7 @@ def _of_block(
     (attn_gain, _, attn, *_), (block_gain, direction, block, *images) = (
         values.split([len(group) for group in groups]) for values in pushed
     )
-    image = images[0] if images else block  # before the first block the product is the identity
+    image = images[0] if images else block  # before the first block, the product is the identity
     chain = state.chain
     if exact:
         found = block_jacobian.exact_norms(of, chain, Pushed(attn, block), image, memory_gb=memory_gb / 8)
@@ -192,7 +194,7 @@ def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> C
 
 
 def start(model: Transformer, trace: Trace, *, whole: bool = True) -> PairState:
-    """A pair's state before the first block after the interpolation layer."""
+    """Return a pair's state before the first block after the interpolation layer."""
     prefix = model.prefix(list(trace.pair.prefix))
     return PairState(trace, prefix, None, None, tangents(trace.resid_pre[0]).to(model.device), whole)
 

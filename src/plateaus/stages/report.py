@@ -1,4 +1,4 @@
-"""report: render the Quarto project into one page, with the tables of this run."""
+"""report: render the Quarto project into one page, with the results of this run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plateaus.stages.runner import Job, run
 
 
 def context(job: Job) -> dict[str, Any]:
-    """What the page's cells are told: where the tables are, what to show, and what the run was made from."""
+    """Return what the page's cells need to know: where the tables are, what to show, and the provenance of the run."""
     config, figures = job.slice["config"], job.slice["figures"]
     keys = [folder.rsplit("-", 1)[1] for folder in job.extra["model_folders"].values()]
     return {
@@ -36,7 +36,11 @@ def context(job: Job) -> dict[str, Any]:
 
 
 def report(job: Job) -> None:
-    """Write `results/<run>/report/index.html` and `results/<run>/provenance.json`."""
+    """Write `results/<run>/report/index.html` and `results/<run>/provenance.json`.
+
+    Raises:
+        InputError: a figure that the table of figures lists is missing.
+    """
     drawn.check(job.root)
     told = context(job)
     page = job.root / "report" / "index.html"

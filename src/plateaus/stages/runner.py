@@ -1,4 +1,4 @@
-"""What every stage command shares: arguments, threads, progress, log, resource record and errors."""
+"""The parts that all stage commands share: arguments, threads, progress, log, resource record and errors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Job(NamedTuple):
         root: `results/<run>`.
         model: Id of the model, or `all`.
         shard: Name of the shard, or `all`.
-        slice: What the stage reads of the config, and nothing else.
-        model_folder: Where fetch puts the model's weights.
+        slice: The stage's slice: the part of the config that the stage reads, and nothing else.
+        model_folder: The folder into which fetch puts the model's weights.
         extra: Paths and other arguments that are not part of the slice.
         threads: Number of threads.
         device: Name of the device.
-        memory_gb: Budget for one block's intermediate results.
-        progress: Prints a line to the terminal and the log.
+        memory_gb: Memory budget in GB for the intermediate results of one block.
+        progress: Prints a line to the terminal and to the log.
     """
 
     stage: str
@@ -49,7 +49,7 @@ class Job(NamedTuple):
     progress: Callable[[str], None]
 
     def metadata(self) -> dict[str, str]:
-        """What a Parquet file of this job says of its making: hashes of parameters, code and model."""
+        """Return the metadata for the Parquet files of this job: hashes of its parameters, code and weights."""
         from plateaus.run.code_inputs import code_digest
 
         return {
@@ -61,7 +61,7 @@ class Job(NamedTuple):
 
 
 def run(stage: str, body: Callable[[Job], None]) -> None:
-    """Run a stage as a command and exit; 0 when it did its work, 1 with one clear line when it could not."""
+    """Run a stage as a command and exit: with 0 if it succeeded, with 1 and a one-line error message if it failed."""
     job, log = _job(stage)
     with log:
         start = time.perf_counter()
@@ -81,7 +81,7 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
         except Exception as error:
             log.write(traceback.format_exc())
             what = f"{type(error).__name__}: {_line(error)}"
-            _say(log, f"error: {stage} {job.model} {job.shard} failed: {what} (whole story: {log.name})")
+            _say(log, f"error: {stage} {job.model} {job.shard} failed: {what} (full traceback: {log.name})")
             sys.exit(1)
         seconds = time.perf_counter() - start
         _record(job, seconds)
@@ -90,7 +90,7 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
 
 
 def leave() -> None:
-    """End the process at once: everything is written, and taking the libraries down one by one costs about a second."""
+    """End the process immediately: all output is written, and shutting down the libraries takes about a second."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
@@ -126,14 +126,14 @@ def _line(error: Exception) -> str:
 
 
 def _set_threads(threads: int) -> None:
-    # Before any numerical library is loaded; torch is told again by the model's loader.
+    # These must be set before a numerical library is loaded; stages that use torch also call torch.set_num_threads.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
 
 
 def _record(job: Job, seconds: float) -> None:
-    """Seconds and peak memory of this job, for the report's appendix; no stage's result depends on it."""
-    # The page is made by processes of their own.
+    """Record the time and peak memory of this job for the report's appendix; no stage's result depends on them."""
+    # Child processes count as well, because they render the page.
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 1 if sys.platform == "darwin" else 1024
     record = {

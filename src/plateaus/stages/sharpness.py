@@ -1,4 +1,4 @@
-"""sharpness: how sharp every curve of `interpolate` and `freeze` is, without loading a model."""
+"""sharpness: measure how sharp every curve of `interpolate` and `freeze` is, without loading a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Curves(NamedTuple):
     """The curves of a table.
 
     Attributes:
-        key: The columns of `KEY`, a value per curve; words as indices into `words`.
-        words: Column to the words of its indices.
+        key: The columns of `KEY`, with one value per curve; columns of words hold indices into `words`.
+        words: For each column of words, the words that its indices stand for.
         alpha: Interpolation parameter, shape (steps,).
         distance: Relative distance, shape (curves, steps).
-        detour: Largest detour of each curve.
+        detour: Largest detour of each curve, shape (curves,).
     """
 
     key: Columns
@@ -41,13 +41,14 @@ class Curves(NamedTuple):
 
 
 def read_curves(data: pa.Table) -> Curves:
-    """Cut a table of curves, sorted by key, into its curves.
+    """Split a table of curves, sorted by key, into its curves.
 
     Args:
-        data: Rows of `interpolate` or `freeze`; without a column `condition` it is `none` throughout.
+        data: Rows of `interpolate` or `freeze`. If there is no column `condition`, the condition of every curve is
+            `none`.
 
     Raises:
-        ValueError: the curves do not all have the same steps.
+        ValueError: the curves do not all have the same steps at the same alphas.
     """
     if "condition" not in data.column_names:
         data = data.append_column("condition", _same("none", data.num_rows))
@@ -76,10 +77,14 @@ def _same(word: str, count: int) -> pa.Array:
 
 
 def of_path(curves: Curves, w: Floats) -> Floats:
-    """For each curve, w of the path itself: of resid_post recorded at the interpolation layer of the same run.
+    """Return, for each curve, w of its path: of resid_post at the interpolation layer, for the same pair and condition.
+
+    Args:
+        curves: The curves.
+        w: w of each curve, shape (curves,).
 
     Raises:
-        ValueError: a path was not recorded.
+        ValueError: the path of a curve was not recorded.
     """
     runs = [curves.key[name] for name in ("pair", "condition", "interp_layer")]
     run_of = np.unique(np.stack(runs), axis=1, return_inverse=True)[1].reshape(-1)
@@ -88,15 +93,20 @@ def of_path(curves: Curves, w: Floats) -> Floats:
     found = np.full(run_of.max() + 1, np.nan)
     found[run_of[path]] = w[path]
     if np.isnan(found).any():
-        raise ValueError("a path was not recorded at the layer where it is put in")
+        raise ValueError("a path was not recorded at its own interpolation layer")
     return found[run_of]
 
 
 def rows(stage: str, curves: Curves, rule: Rule) -> Columns:
-    """The rows of the table `sharpness`, one per curve.
+    """Return the rows of the table `sharpness`, one per curve.
+
+    Args:
+        stage: The stage that recorded the curves, `interpolate` or `freeze`.
+        curves: The curves.
+        rule: The plateau rule.
 
     Raises:
-        ValueError: see `read_curves`, `of_path` and `plateaus.curves.sharpness.measure`.
+        ValueError: see `of_path` and `plateaus.curves.sharpness.measure`.
     """
     found = measures.measure(curves.alpha, curves.distance)
     words = {name: curves.words[name][curves.key[name]] for name in curves.words}
@@ -134,7 +144,7 @@ def sharpness(job: Job) -> None:
             raise InputError(f"{path}: {error}: delete it and run again") from None
     whole: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     job.progress(f"{int(whole['plateau'].sum())} of {len(whole['plateau'])} curves meet the plateau rule")
-    # No model is loaded here: the curves say which one they are of.
+    # No model is loaded here, so the model and its weights are taken from the metadata of the curves.
     made_from = tables.metadata_of(table_path(job.root, job.model, tables.INTERPOLATE, job.shard))
     metadata: dict[str, str] = {name: made_from[name] for name in ("model", "weights") if name in made_from}
     metadata |= {"parameters": digest(job.slice), "code": code_digest(job.stage)}

@@ -1,4 +1,4 @@
-"""spline: which hinges of the MLPs the traced path crosses, and how densely they lie there."""
+"""spline: find which hinges of the MLPs the traced path crosses, and how densely they lie along it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plateaus.stages.runner import Job, run
 
 
 def spline_layer(mlp: Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, Columns]:
-    """The rows of the tables `spline` and `codes` for one pair and layer."""
+    """Return the rows of the tables `spline` and `codes` for one pair and layer."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     steps = len(trace.alphas)
     found = splines.density(mlp, read)
@@ -29,7 +29,7 @@ def spline_layer(mlp: Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, 
 
 
 def neuron_rows(mlp: Mlp, matrices: mlp_jacobian.Gram, trace: Trace | Inputs, layer: int, top: int) -> Columns:
-    """The rows of the table `neurons`: per step, the units whose switching would raise |J_fc|_F^2 most."""
+    """Return the rows of the table `neurons`: per step, the `top` units whose switching would raise |J_fc|_F^2 most."""
     read = trace.mlp_input[trace.layers.index(layer)].to(mlp.w_in.device)
     found = splines.switches(mlp, matrices, read)
     best = found.switch.topk(min(top, found.switch.shape[-1]), dim=-1).indices
@@ -45,7 +45,7 @@ def neuron_rows(mlp: Mlp, matrices: mlp_jacobian.Gram, trace: Trace | Inputs, la
 
 
 def spline(job: Job) -> None:
-    """Write the tables `spline`, `codes` and `neurons` of one shard; the last is empty unless the model is ReLU."""
+    """Write the tables `spline`, `codes` and `neurons` of one shard; `neurons` is empty unless the MLPs are ReLU."""
     go_offline()
     torch.set_num_threads(job.threads)
     settings = job.slice

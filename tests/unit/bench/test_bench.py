@@ -1,4 +1,4 @@
-"""The bench: the usual way says what ours says, what is measured is what is reported, and the page is made of it."""
+"""Test the bench: both ways compute the same numbers, measurements are summarised correctly, and the page renders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = 7
 
 @pytest.fixture
 def run(request, tiny_folder, tmp_path, root, monkeypatch) -> ways.Run:
-    """A run on a tiny model, whose stages are commands of this process: as many processes would take a minute."""
+    """A run on a tiny model whose commands run in this process, because starting a process for each takes a minute."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pairs.tsv").write_text(
         "id\tcontext\ta\tb\ttags\nbig-in\tThe house was\tbig\tin\t\nold-red\tThe car is\told\tred\t\n"
@@ -45,7 +45,7 @@ def run(request, tiny_folder, tmp_path, root, monkeypatch) -> ways.Run:
 
 
 def here(arguments: list[str], log: Path, *, plain: bool = False) -> Taken:
-    """As `processes.run`, in this process."""
+    """Run a command as `processes.run` does, but in this process and with constant measurements."""
     kept, printed = sys.argv, io.StringIO()
     sys.argv = arguments[1:]
     try:
@@ -69,11 +69,11 @@ def test_the_usual_way_says_what_ours_says(run):
     assert found["Hamming distance"] == 0
     for usual, ours in measured.values():
         assert usual.disk > ours.disk / 10 > 0
-    # What later stages do not read is counted, and gone.
+    # Files that later stages do not read are counted and then deleted.
     kept = sorted(path.stem for path in run.usual.glob("big-in-[0-9].pt"))
     assert kept == ["big-in-1"]
     assert measured["interpolate"][0].disk > sum(path.stat().st_size for path in run.usual.glob("*-[0-9].pt"))
-    # Two of seven steps' Jacobians stand for all seven.
+    # The Jacobians at two of the seven steps are scaled up to all seven.
     assert chosen_steps(STEPS, 3) == [1, 4]
     assert measured["jacobian"][0].seconds > measured["jacobian"][1].seconds
 
@@ -109,7 +109,7 @@ def test_a_process_is_measured(tmp_path):
     assert taken.memory > 2e8
     assert taken.seconds > 0.2
     assert taken.cpu_seconds > 0
-    with pytest.raises(InputError, match=r"failed: ZeroDivisionError: .* \(whole story: .*two.log\)"):
+    with pytest.raises(InputError, match=r"failed: ZeroDivisionError: .* \(full traceback: .*two.log\)"):
         processes.run(["-c", "1 / 0"], tmp_path / "two.log")
 
 
@@ -172,7 +172,7 @@ def test_the_page(tmp_path, root):
     assert "20 times less time" in html
     assert "4.00 GB against 3.00 GB" in html
     assert "one step in 10" in html
-    assert "takes 1.25 times what" in html
+    assert "takes 1.25 times as long" in html
     assert html.count("<svg") + html.count("data:image/svg") >= 2
     assert "3.0e-06" in html
     assert "| all stages | 200 | 10.0 | 20.0 | 20.0 | 5.00 |" in (tmp_path / "bench.md").read_text()
@@ -185,7 +185,7 @@ def test_exponents_and_needs(tiny_folder):
     assert sweeps.exponent([1, 2, 4, 8], [3 * x**1.5 for x in (1, 2, 4, 8)]) == pytest.approx(1.5)
     subject = sweeps.subject(tiny_folder("gpt2"))
     layers = range(subject.shape.layers)
-    # Twice the steps are twice the work; a path in the last layer is none.
+    # Twice the steps are twice the work, and a path in the last layer needs no work.
     assert sweeps.needed(subject, 3, layers, 20) == 2 * sweeps.needed(subject, 3, layers, 10)
     assert sweeps.needed(subject, 3, [subject.shape.layers - 1], 10) == 0
     found = sweeps.share(subject, "tiny", 50.0, steps=5)
@@ -199,7 +199,7 @@ def test_a_loop_over_pairs(tiny_folder, monkeypatch):
     assert len(seconds) == 4
     assert seconds == sorted(seconds)
     assert operations > sweeps.needed(subject, sweeps.PREFIX, [0], sweeps.STEPS)
-    # The first pair's seconds hold what is done once; the slope from there on does not.
+    # The time of the first pair includes one-time work; the slope after it does not.
     curve = sweeps.Curve("pairs", [1, 2, 4], [9.0, 10.0, 12.0], [0.5, 1.0, 2.0], 1.0, 1.0)
     assert sweeps.marginal(curve) == 2.0
 

@@ -1,4 +1,4 @@
-"""The claims: right on made-up data, honest about what they cannot test, and easy to add to."""
+"""The claims find simulated effects, say what they cannot test, and are easy to add to."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ SETS = 60
 @pytest.mark.slow
 @pytest.mark.parametrize("claim", IDS)
 def test_false_positives_and_power(claim):
-    """With nothing to be found, p < .05 as often as it should be; with the stated effect, in most samples.
+    """Without an effect, p < .05 as rarely as it should be; with the stated effect, most runs find it.
 
-    `make claims-power` shows the same for 500 and 200 samples.
+    `make claims-power` shows the same for 500 and 200 simulated runs.
     """
     null = simulate.rejections(claim, 0, SETS, 1, RULES)
     assert all(one.finding is not None for one in null), null[0].reason
@@ -114,7 +114,7 @@ def test_contrast_of_a_box():
     inside = (alpha > 0.4) & (alpha < 0.6)
     profile = Profile(np.arange(1.0), alpha, np.where(inside, 3.0, 1.0)[None])
     boundary = Boundary(0.4, 0.5, 0.6)
-    assert np.log(3) < contrast(profile, boundary) < np.log(3) + 0.5, "shifts put the box outside, more or less"
+    assert np.log(3) < contrast(profile, boundary) < np.log(3) + 0.5, "some shifts move the box outside the boundary"
     assert contrast(profile._replace(values=np.ones((1, 20))), boundary) == 0
     assert np.isnan(contrast(profile, Boundary(0, 0.5, 1)))
     assert np.isnan(contrast(profile._replace(values=np.zeros((1, 20))), boundary))
@@ -165,13 +165,13 @@ def test_without_random_weights_nothing_is_said_of_learning(made):
 def test_a_control_is_tested_only_where_that_makes_sense(made):
     found = {one.claim.id: one.reason for one in simulate.judged(made, IDS, RULES) if one.model == RANDOM}
     assert found.pop("C0") == ""
-    assert "spline" in found.pop("C12"), "it is asked for, and the made-up run has none"
+    assert "spline" in found.pop("C12"), "C12 is tested there, but the run has no such table"
     assert all("is itself the control" in reason for reason in found.values())
 
 
 def test_too_few_pairs(made):
     found = reasons(made, rules=RULES._replace(min_pairs=49))
-    assert all("48 pairs of the suite in natural contexts, and claims.min_pairs is 49" in one for one in found.values())
+    assert all("48 pairs of the suite in natural contexts, but claims.min_pairs is 49" in one for one in found.values())
 
 
 def retagged(made: Made, tags: str) -> Made:
@@ -279,7 +279,7 @@ def test_a_claim_of_ones_own_is_one_file_and_one_line(made, tmp_path: Path):
         ("", "declares no claim"),
         ("CLAIM = 3", "declares no claim"),
         ("import nothing_of_that_name", "cannot be imported"),
-        (OWN.replace('"MINE"', '"C1"'), "is there already"),
+        (OWN.replace('"MINE"', '"C1"'), "already declares C1"),
     ],
 )
 def test_a_wrong_file_is_named(text, message, tmp_path: Path):
@@ -372,7 +372,7 @@ def test_which_model_is_the_control_of_which():
 
 
 def test_a_model_without_layernorm_is_held_against_its_control(made):
-    """Its own frozen norm scales are not looked at; the control's curves are another model's."""
+    """Its w is compared with that of its control; its own curves with frozen norm scales are not used."""
     free = {**made.tables, ("free", "endpoints"): made.tables[MODEL, "endpoints"]}
     free["free", "sharpness"] = made.tables[MODEL, "sharpness"].assign(w=lambda rows: rows["w"] + 0.125)
     (module,) = registry.chosen(["C6"], "")

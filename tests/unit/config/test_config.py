@@ -1,4 +1,4 @@
-"""The config: closed, described, filled in, and read by the stages that say so."""
+"""The config: unknown keys are errors, every key is described and has its default, and stages read what they declare."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_readme_of_the_config_is_what_the_schema_says(root, schema):
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The modules of this package that a statement loads in a process of its own."""
+    """Return the modules of this package that a statement loads in a new process."""
     program = f"import sys; {statement}; print(*(name for name in sys.modules if name.split('.')[0] == 'plateaus'))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -109,7 +109,7 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", stages.STAGES)
 def test_code_inputs_are_all_modules_that_the_stage_really_imports(stage):
-    """The list found in the source holds every module of ours that importing the stage loads."""
+    """The list found in the source contains every module of this package that importing the stage loads."""
     loaded = loaded_by(f"import plateaus.stages.{stage}")
     assert loaded - loaded_by("import plateaus.stages.runner") <= set(code_inputs.modules_of(stage))
 

@@ -1,4 +1,4 @@
-"""A series of checkpoints in the config: one model per revision, and one line for what does not fit."""
+"""A series of checkpoints in the config: it becomes one model per revision, and each mistake gives one clear line."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ def bad(model: dict[str, Any], **others: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("models", "said"),
     [
-        (bad({**PYTHIA, "revision": "main"}), "models.p has both revision and revisions: take one of them out"),
+        (bad({**PYTHIA, "revision": "main"}), "models.p has both revision and revisions: remove one of them"),
         (bad({**PYTHIA, "revisions": ["step0", "step0"]}), "models.p.revisions has 'step0' twice"),
         (bad({**PYTHIA, "revisions": ["step1", "step01"]}), "has 'step1' and 'step01', both of step 1"),
-        (bad({**PYTHIA, "revisions": ["main"]}), "models.p.revisions has 'main', which does not tell its training step"),
+        (bad({**PYTHIA, "revisions": ["main"]}), "models.p.revisions has 'main', whose name gives no training step"),
         (bad({**PYTHIA, "revisions": [1000]}), "models.p.revisions.0 is 1000, which is not of type string: put it in quotes"),
         (bad({**PYTHIA, "revisions": "step0"}), "models.p.revisions is 'step0', which is not of type array"),
         (bad({**PYTHIA, "revisions": ["refs/pr/1"]}), "makes the model 'p-refs/pr/1', which is used in file names"),
-        (bad(PYTHIA, **{"p-step0": {"source": "embedded"}}), "makes the model 'p-step0', which is there already"),
+        (bad(PYTHIA, **{"p-step0": {"source": "embedded"}}), "makes the model 'p-step0', which already exists"),
         (bad({**LOCAL, "path": "one"}), "models.p.path is 'one', the same folder for all of its revisions"),
         (bad({"source": "local", "path": "x/{revision}"}), "models.p.path has {revision}, but the model has no revisions"),
         (bad({**PYTHIA, "series": "p"}), "unknown key models.p.series"),

@@ -1,4 +1,4 @@
-"""Paths and measures: properties that hold for any vectors, and answers known beforehand."""
+"""Paths and measures: properties that hold for any vectors, and cases with known answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_angle_is_exact_from_tiny_to_almost_opposite(theta):
 
 @pytest.mark.parametrize("theta", [0.0, 1e-8, 0.3, 1.5, 2.0, 3.0])
 def test_spherical_path_turns_evenly_and_lengths_are_linear(theta):
-    """Angles beyond 90 degrees too, where the post's released code is wrong."""
+    """This includes angles beyond 90 degrees, for which the post's released code is wrong."""
     a, b = pair_at(theta)
     path = geometry.interpolate(a, b, T, path="spherical", name="x")
     torch.testing.assert_close(torch.linalg.vector_norm(path, dim=-1), 2 + T, rtol=1e-9, atol=1e-9)
@@ -78,7 +78,7 @@ def test_measures_of_a_straight_line():
 
 
 def test_detour_tells_a_third_region_from_the_middle():
-    """A point far from both ends has a distance of one half as the midpoint has, and a large detour."""
+    """A point far from both ends has a relative distance of one half, like the midpoint, but a large detour."""
     away = torch.tensor([[0.0, 0.0], [0.5, 100.0], [1.0, 0.0]])
     found = geometry.measure(away)
     assert found.distance[1] == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""Sharpness: curves with known answers, identities, a slow loop, and scikit-learn."""
+"""Sharpness: curves with known answers, identities, and comparisons with a slow loop and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NEAR = {"abs": 1e-3}
 
 
 def logistic(alpha, w, middle=0.5):
-    """d = .1 and .9 lie w apart: the logit of .9 is log 9."""
+    """A logistic curve that takes w of alpha to rise from .1 to .9; the factor is 2 log 9 because logit(.9) = log 9."""
     return 1 / (1 + np.exp(-2 * np.log(9) / w * (alpha - middle)))
 
 
 def wild(count, steps, seed=0):
-    """Curves from 0 to 1 with rises, falls and flat pieces, each in [0, 1]."""
+    """Random curves from 0 to 1 with rises, falls and flat pieces, whose values stay in [0, 1]."""
     random = np.random.default_rng(seed)
     curves = np.clip(
         random.normal(0, random.choice([0.02, 0.2, 0.6], (count, 1)), (count, steps)).cumsum(1) + 0.3, 0, 1
@@ -47,7 +47,7 @@ def test_ideal_step(steps, place):
     alpha = np.linspace(0, 1, steps)
     found = measure_one(alpha, (alpha > place).astype(float))
     step = 1 / (steps - 1)
-    before = np.floor(place / step + 1e-9) * step  # the last step below
+    before = np.floor(place / step + 1e-9) * step  # alpha of the last step below the jump
     assert found.w == pytest.approx(0.8 * step)
     assert found.midpoint == pytest.approx(before + step / 2)
     assert (found.rest_a, found.rest_b) == pytest.approx((before + 0.1 * step, 1 - before - 0.9 * step))
@@ -71,7 +71,7 @@ def test_logistic_of_given_width(w, middle):
 
 @pytest.mark.parametrize(("w", "most"), [(0.05, 0.006), (0.1, 0.004), (0.25, 0.0015), (0.4, 0.001)])
 def test_fifty_steps_widen_a_logistic_a_little(w, most):
-    """The line between two steps cuts the corner on both sides, so that w errs to the wide side alone."""
+    """The lines between steps cut the corners on both sides of the boundary, so w can only be too large."""
     for middle in np.linspace(0.48, 0.52, 9):
         found = measure_one(ALPHA, logistic(ALPHA, w, middle))
         assert -1e-9 <= found.w - w <= most
@@ -79,10 +79,10 @@ def test_fifty_steps_widen_a_logistic_a_little(w, most):
 
 
 def test_curve_that_rests_half_way_in_a_third_region():
-    """Jumps at .3 and .7 with d = .5 between them: the boundary is the whole stay."""
+    """The curve jumps at .3 and at .7 with d = .5 in between, so the boundary includes the whole stay at .5."""
     d = (logistic(FINE, 0.02, 0.3) + logistic(FINE, 0.02, 0.7)) / 2
     found = measure_one(FINE, d)
-    outer = 0.01 * np.log(4) / np.log(9)  # from the middle of a jump to where it has made 1/5 or 4/5 of its way
+    outer = 0.01 * np.log(4) / np.log(9)  # from the middle of a jump to 1/5 or 4/5 of its height
     assert found.w == pytest.approx(0.4 + 2 * outer, **NEAR)
     assert found.midpoint == pytest.approx(0.5, **NEAR)
     assert (found.rest_a, found.rest_b) == pytest.approx((0.3 - outer, 0.3 - outer), **NEAR)
@@ -91,7 +91,7 @@ def test_curve_that_rests_half_way_in_a_third_region():
 
 
 def test_curve_that_comes_back_before_it_crosses():
-    """Up to .6, back to .2, then to 1: the fit pools the middle at .4."""
+    """The curve rises to .6, falls back to .2 and then rises to 1; the fit pools the two middle pieces at .4."""
     d = np.where(FINE < 0.3, 0, np.where(FINE < 0.5, 0.6, np.where(FINE < 0.7, 0.2, 1.0)))
     found = measure_one(FINE, d)
     assert (found.rest_a, found.rest_b) == pytest.approx((0.3, 0.3), **NEAR)
@@ -104,7 +104,7 @@ def test_curve_that_comes_back_before_it_crosses():
 def test_narrow_curve_that_is_not_monotone_fails_by_its_departure():
     d = np.where(FINE < 0.5, 0, 1.0) - np.where((FINE > 0.8) & (FINE < 0.84), 0.6, 0)
     found = measure_one(FINE, d)
-    # .3 of alpha at 1 and .04 at .4 are pooled at their mean.
+    # The fit pools a piece of length .3 at d = 1 and a piece of length .04 at d = .4 at their mean.
     pooled = (0.3 + 0.4 * 0.04) / 0.34
     assert found.departure == pytest.approx(pooled - 0.4, **NEAR)
     assert found.w <= 0.001
@@ -120,7 +120,7 @@ def test_rests_on_both_sides_are_needed(place, meets):
     assert is_plateau(found, Rule()) == meets
 
 
-# What has no plain answer
+# Cases without an obvious answer
 
 
 def expected(found: Sharpness[float], w, rest_a, midpoint, rest_b):
@@ -186,7 +186,7 @@ def test_rests_and_boundary_make_up_the_path():
 
 
 def test_refining_the_steps_changes_nothing():
-    """A curve that never falls is the same curve with steps put in between."""
+    """Steps that are added between those of a curve that never falls, on its straight lines, do not change it."""
     coarse, fine = np.linspace(0, 1, 50), np.linspace(0, 1, 49 * 6 + 1)
     curves = np.sort(wild(200, 50), axis=1)
     one = measure(coarse, curves)
@@ -200,7 +200,7 @@ def test_rests_are_the_plateau_width_of_a_curve_that_never_falls():
     np.testing.assert_allclose(found.rest_a + found.rest_b, found.plateau_width, atol=1e-6)
 
 
-# Other routes
+# Comparisons with other implementations
 
 
 @pytest.mark.parametrize("steps", [2, 7, 50, 301])
@@ -213,7 +213,7 @@ def test_isotonic_fit_is_scikit_learns(steps):
 
 
 def slow(alpha, d):
-    """Every measure by plain loops on a drawing of a hundred thousand points; the fit by its minimax formula."""
+    """Every measure by plain loops over 100,001 points of the drawn curve, with the fit by its minimax formula."""
     n = len(d)
     fit = [max(min(np.mean(d[j : k + 1]) for k in range(i, n)) for j in range(i + 1)) for i in range(n)]
     points = np.linspace(0, 1, 100_001)

@@ -1,4 +1,4 @@
-"""Tables: what is written is checked, atomic and equal bytes for equal results."""
+"""Tables are checked when written and read, are written atomically, and give equal bytes for equal results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that lay models beside each other, on made-up tables."""
+"""Tests of the figures that compare models, on made-up tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ABOUT = {
 
 
 def width(model: str, pair: str) -> float:
-    """A width of its own for every model and pair."""
+    """Return a width that differs for every model and pair."""
     return 0.05 + 0.1 * list(ABOUT).index(model) + 0.01 * PAIRS.index(pair)
 
 
@@ -70,10 +70,10 @@ def test_a_model_without_layernorm_stands_beside_its_controls(results):
         for model in ("free", "tuned", "stock"):
             rows = results.curve(model, pair, interp_layer=0, site="logits")
             np.testing.assert_allclose(line(ax, model).get_ydata(), rows["distance"])
-    assert "without LayerNorm, beside `tuned` and `stock`" in drawing.caption
+    assert "from which LayerNorm was removed, with `tuned` and `stock`" in drawing.caption
     assert "freeze" not in {table.name for table in drawing.tables}
     said = findings.no_layernorm(results, "free", chosen())
-    assert said.count("against `tuned`") == said.count("against `stock`") == 2
+    assert said.count("from that on `tuned`") == said.count("from that on `stock`") == 2
 
 
 def test_without_controls_there_is_nothing_to_compare_with(results):
@@ -95,7 +95,7 @@ def test_training_shows_the_width_at_every_checkpoint(results):
     np.testing.assert_allclose(
         line(ax, "[big → in]").get_ydata(), [width(f"run-step{step}", "big-in") for step in (0, 8, 512)], rtol=1e-6
     )
-    other = line(ax, "1 other pair: median and middle half")
+    other = line(ax, "1 other pair: median and quartiles")
     np.testing.assert_allclose(other.get_ydata()[1], width("run-step8", "odd"), rtol=1e-6)
     assert "3 checkpoints of `run`" in drawing.caption
     assert re.search(r"w is 0\.55 in run-step0 and 0\.75 in run-step512", drawing.alt)

@@ -1,4 +1,4 @@
-"""The claims on the page: the table, the forest plot and the sections say what the verdicts say."""
+"""Tests that the claims' table, forest plot and sections of the report agree with the verdicts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAIRS = ("big-in", "big-large", "odd", "long")
 
 
 def entry(name: str, model: str, verdict: str, estimate: float | None, **changes: object) -> dict[str, object]:
-    """An entry of claims.json."""
+    """Make an entry of claims.json."""
     told: dict[str, object] = {
         "model": model, "claim": name, "title": f"title of {name}", "says": f"the post says {name}",
         "measure": "change of w", "figure": "f02_logits", "verdict": verdict, "reason": "", "expected": 1, "null": 0.0,
@@ -82,7 +82,7 @@ def test_the_forest_is_in_smallest_effects(results):
     marks = [
         float(line.get_xdata()[0]) for line in ax.get_lines() if line.get_marker() in "o<>" and len(line.get_xdata())
     ]
-    # 0.3 / 0.1; -0.9 / 0.1, drawn at the edge; 0.02 / 0.1; and an equivalence in margins, 0.04 / 0.05.
+    # 0.3 / 0.1; -0.9 / 0.1, which is drawn at the edge; 0.02 / 0.1; and an equivalence in margins, 0.04 / 0.05.
     np.testing.assert_allclose(sorted(marks), [-3, 0.2, 0.8, 3])
     assert [one.get_text() for one in ax.get_yticklabels()] == [
         f"{name}  title of {name}" for name in ("C1", "C4", "C6")
@@ -122,7 +122,7 @@ def test_a_relation_is_a_scatter_without_counter_examples(results):
     drawing = drawn(results, "C4")
     (ax,) = drawing.figure.axes
     np.testing.assert_allclose(np.sort(ax.collections[0].get_offsets()[:, 0]), [1, 2, 3])
-    assert "against what the claim relates it to" in drawing.caption
+    assert "against the quantity to which the claim relates it" in drawing.caption
 
 
 def test_what_was_not_tested_is_left_out(results):
@@ -141,8 +141,10 @@ def test_the_table_has_a_row_for_what_was_tested_and_a_reason_for_what_was_not(r
 
 def test_the_overview_names_every_claim_once_per_model(results):
     said = narrative.claims(results)
-    assert "On `m`, holds: C1; holds weakly: C6; not seen: C4; not tested: C9." in said
-    assert "On `other`, contradicted: C1; not tested: C4, C6 and C9." in said
+    assert (
+        "The verdicts on `m` are *holds* for C1; *holds weakly* for C6; *not seen* for C4; *not tested* for C9." in said
+    )
+    assert "The verdicts on `other` are *contradicted* for C1; *not tested* for C4, C6 and C9." in said
 
 
 def test_without_verdicts_there_is_nothing_but_a_sentence(tmp_path):

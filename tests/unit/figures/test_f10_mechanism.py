@@ -1,4 +1,4 @@
-"""Figures of the mechanism on made-up tables: frozen curves, Jacobians, gains, splines, and the picture they make."""
+"""Tests of the figures of the mechanism on made-up tables: freezing, Jacobians, gains, splines and the picture."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ PEAK = 0.52
 
 
 def bump(layer: int) -> np.ndarray:
-    """Higher in the middle, the more so the later the layer."""
+    """Return a bump around PEAK that is higher in later layers, shape (STEPS,)."""
     return 1 + layer * np.exp(-((ALPHA - PEAK) ** 2) / 0.02)
 
 
 def complete(root: Path, *, conditions=CONDITIONS, components=COMPONENTS, relu=True, frozen_layer=0) -> Results:
-    """`make`'s tables and those of the mechanism; with MLPs frozen the curve is a straight line."""
+    """Write the tables of `make` and those of the mechanism; with the MLPs frozen the curve is a straight line."""
     results = make(root, PAIRS)
     later = range(1, LAYERS)
     freeze = {name: [] for name in tables.FREEZE.columns}
@@ -133,19 +133,19 @@ def test_drawn_with_words_for_everybody_and_the_same_bytes_twice(name, pairs, re
 def test_frozen_curves_are_the_tables(results):
     drawing = drawn("f06_freezing", results)
     left = lines(drawing.figure.axes[0], prefix="")
-    np.testing.assert_allclose(left["MLPs frozen, mean"], ALPHA, atol=1e-6)
+    np.testing.assert_allclose(left["MLPs frozen at their mean"], ALPHA, atol=1e-6)
     np.testing.assert_allclose(left["nothing frozen"], distance("big-in", LAYERS), atol=1e-6)
     assert {line for line in left if "frozen" in line} == {
-        "nothing frozen", "attention frozen, mean", "attention frozen, secant", "MLPs frozen, mean", "MLPs frozen, secant",
-        "attention and MLPs frozen",
+        "nothing frozen", "attention frozen at its mean", "attention frozen on its secant", "MLPs frozen at their mean",
+        "MLPs frozen on their secant", "attention and MLPs frozen",
     }  # fmt: skip
-    assert "0.80 with MLPs frozen, mean" in drawing.caption
+    assert "0.80 with MLPs frozen at their mean" in drawing.caption
 
 
 def test_what_freezing_does_is_said_by_the_stated_threshold(results):
     said = findings.freezing(results, "m", settings("big-in"))
-    assert "with attention frozen, mean, it hardly changes" in said
-    assert re.search(r"with MLPs frozen, mean, it widens \(w = 0\.\d\d to 0\.80\)", said)
+    assert "with attention frozen at its mean, it hardly changes" in said
+    assert re.search(r"with MLPs frozen at their mean, it widens \(from w = 0\.\d\d to 0\.80\)", said)
     assert findings.change(0.5, 0.4).startswith("narrows")
 
 

@@ -1,4 +1,4 @@
-"""Figures of made-up tables: what is drawn is what the tables hold, and what is said is what is drawn."""
+"""Tests on made-up tables that figures draw what the tables hold, and that their texts say what is drawn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CURVES = ("f03_record_layers", "f04_interpolation_layers", "f08_step_sizes")
 
 
 def distance(pair: str, between: int) -> np.ndarray:
-    """A straight line for `big-large`; for other pairs a curve that sharpens with the layers in between."""
+    """Return a straight line for `big-large`, and for other pairs a curve that sharpens with the layers in between."""
     if pair == "big-large" or between == 0:
         return ALPHA.copy()
     raw = 1 / (1 + np.exp(-4 * between * (ALPHA - 0.52)))
@@ -46,7 +46,7 @@ def distance(pair: str, between: int) -> np.ndarray:
 
 
 def make(root: Path, pairs=("big-in", "big-large"), model="m", layers=range(LAYERS), n_layers=LAYERS) -> Results:
-    """A results folder with one shard, from `distance`."""
+    """Write a results folder with one shard, whose curves are those of `distance`."""
     columns: dict[str, list] = {name: [] for name in tables.INTERPOLATE.columns}
     for pair in pairs:
         for start in layers:
@@ -118,7 +118,7 @@ def test_same_bytes_twice(name, results, tmp_path):
         assert first == second
     svg = (tmp_path / "one" / f"{name}.svg").read_text()
     assert "<dc:date>" not in svg
-    assert "<text" not in svg  # letters are paths, so that no font is needed
+    assert "<text" not in svg  # text is drawn as paths, so that no font is needed
 
 
 def test_style_does_not_depend_on_the_users(results, tmp_path):
@@ -203,7 +203,7 @@ def test_fixed_depth_has_a_row_per_depth_that_fits(results):
     assert [len(lines(ax)) for ax in axes] == [5, 5, 4, 4]
     assert [next(text for text in texts(ax) if "N =" in text) for ax in axes] == ["N = 1", "N = 1", "N = 2", "N = 2"]
     np.testing.assert_allclose(lines(axes[2])["layer 3"], distance("big-in", 2), atol=1e-6)
-    assert "N = 24 has no place among this model's 6 layers" in drawing.caption
+    assert "N = 24, because no interpolation layer has that many of this model's 6 layers after it" in drawing.caption
 
 
 def test_step_sizes_are_over_their_mean_at_the_midpoints(results):
@@ -250,7 +250,7 @@ def test_figures_say_what_they_read(name, results):
 def test_left_out_without_the_trace_layer(name, tmp_path):
     drawing = figures.draw(name, make(tmp_path, layers=[1, 2]), "m", settings())
     assert isinstance(drawing, LeftOut)
-    assert "layer 0 was not interpolated at" in drawing.reason
+    assert "did not interpolate at layer 0" in drawing.reason
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_no_torch_and_no_pyplot():
     assert done.stdout.strip() == "[]"
 
 
-# Words
+# The wording of captions and alt texts
 
 
 def test_wording():
@@ -336,7 +336,7 @@ def test_layer_colours_of_one_layer():
     assert len(style.layer_colours("magma", [3]).to_rgba(np.asarray(3))) == 4
 
 
-# The workflow's picture
+# The picture of the workflow
 
 EDGES = {
     "fetch": (),

@@ -1,4 +1,4 @@
-"""The figure of the prompt suite: who is counted, what is drawn and what is said of it."""
+"""Tests of the figure of the prompt suite: which pairs are counted, what is drawn, and what the texts say."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS = Settings(("shown-1",), (1,), 80, "viridis", 0, Rule())
 
 
 def make(root, models=("m", "m-random"), pairs=tuple(TAGS), layer=0) -> Results:
-    """Tables in two shards; the second model's widths are all .8, but for `class-3`, which is narrower than the first's."""
+    """Write tables in two shards; the second model's widths are 0.8, but `class-3` is narrower than on the first."""
     for model in models:
         for shard in (0, 1):
             own = list(pairs)[shard::2]
@@ -117,7 +117,7 @@ def test_medians_are_drawn_for_all_but_the_posts_pairs(results):
 
 
 def test_caption_counts_the_natural_pairs_of_the_suite_alone(results):
-    """By hand: 2 of 6; Wilson's interval is (.0968, .7000), from its quadratic."""
+    """Compare with a count by hand, 2 of 6, and Wilson's interval from its quadratic equation, (0.0968, 0.7000)."""
     n, k, z = len(POOLED), 2, 1.959964
     middle, spread = k / n + z * z / (2 * n), z * np.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
     low, high = (100 * (middle + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
@@ -146,7 +146,7 @@ def test_finding_compares_the_models_pair_by_pair(results):
 
 
 def page(results: Results) -> notebook.Page:
-    """The page of a run whose figures stage has drawn this figure."""
+    """Return the page of a run whose figures stage has drawn this figure."""
     run = stage_output.Run(results.root, results.models, results.shards, SETTINGS)
     task = stage_output.Task("x01_suite", stage_output.ALL)
     stage_output.write(run.root, [stage_output.draw(run, results, task)], {})
@@ -172,7 +172,7 @@ def test_models_without_the_layer_have_no_panel(tmp_path):
     assert [ax.get_title(loc="left") for ax in drawing.figure.axes] == ["m"]
     late = figures.draw("x01_suite", Results(tmp_path, ["late"], ["s0-of-2", "s1-of-2"]), "late", SETTINGS)
     assert isinstance(late, LeftOut)
-    assert "layer 0 was not interpolated at" in late.reason
+    assert "did not interpolate at layer 0" in late.reason
 
 
 @pytest.mark.parametrize("pairs", [("shown-1", "own-1"), ("own-1", "shown-1", "shown-2")])
@@ -189,7 +189,7 @@ def test_the_page_says_why_without_naming_one_model(capsys, tmp_path):
 
 def test_controls_alone_are_drawn_and_nothing_is_counted(tmp_path):
     results = make(tmp_path, pairs=("tokens-1", "empty-1"))
-    assert "`m`: none, for there are no such pairs" in drawn(results).caption
+    assert "`m`: none, because the run has no such pairs" in drawn(results).caption
     assert x01_suite.finding(results, "m", SETTINGS) == "No pair of the suite is in a natural context."
 
 

@@ -1,4 +1,4 @@
-"""The statistics of the claims: against scipy where pairs share nothing, against known values and simulation else."""
+"""The statistics agree with scipy if pairs share nothing, and with known values and simulations otherwise."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_degrees_of_freedom_are_pairs_or_contexts_less_one():
     among = statistics.dependence(names, [f"v{k}" for k in range(12)], list("aabbccddeeff"), 5)
     assert among.df == 5
     assert among.take(np.arange(12) < 3).df == 2
-    assert statistics.mean_test([1.0, 1, 2], Dependence(np.ones((3, 3)), 2)) == 1, "nothing can be known"
+    assert statistics.mean_test([1.0, 1, 2], Dependence(np.ones((3, 3)), 2)) == 1, "nothing is known about the variance"
 
 
 def test_mean_test_of_equal_clusters_is_students_of_their_means(generator):
@@ -101,7 +101,7 @@ def test_wilson_and_binomial_are_scipys_at_whole_numbers():
 
 
 def test_design_effect_of_equal_clusters():
-    """Four clusters of five equal values are worth four observations, or somewhat fewer by their own small number."""
+    """Four clusters of five equal values are worth four independent observations."""
     passed = np.repeat([1.0, 0.0, 0.0, 1.0], 5)
     cluster = np.repeat(range(4), 5)
     among = clusters(cluster)
@@ -157,11 +157,11 @@ def test_interval_of_a_mean_is_as_wide_as_students_where_pairs_share_nothing(gen
     expected = stats.ttest_1samp(x, 0).confidence_interval()
     assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.12)
     again = statistics.interval(lambda w: statistics.weighted_mean(x, w), alone(60), 0.05, 8000, [1])
-    assert found == again, "seeded"
+    assert found == again, "the draws are seeded"
 
 
 def test_intervals_cover_where_pairs_share_words_and_contexts():
-    """95 % intervals of a mean: nominal coverage over 200 samples within error, where those for independent pairs fail."""
+    """95 % intervals of a mean cover it in 200 samples as often as they should; those for independent pairs do not."""
     from tests.simulate_claims import Pairs
 
     covered = naive = 0

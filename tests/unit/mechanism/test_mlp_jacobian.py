@@ -1,4 +1,4 @@
-"""The closed forms' parts; against autograd on every architecture they are tested in test_architectures."""
+"""Parts of the closed forms; test_architectures compares the whole forms with autograd on every architecture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes of a path: combinations by hand, and norms at every step against those of every step's own matrix."""
+"""The nodes of a path: combinations on made-up curves, and norms against those of every step's own matrix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 40
 
 
 def curve(numbers: int, rank: int, noise: float = 0.0) -> torch.Tensor:
-    """Points of a curve through a space of that rank."""
+    """Points of a smooth curve through a space of the given rank, with optional noise."""
     generator = torch.Generator().manual_seed(1)
     t = torch.linspace(-1, 1, STEPS, dtype=torch.float64)
     shape = torch.stack([torch.cos(k * torch.arccos(t)) for k in range(rank)], dim=1)
@@ -31,7 +31,7 @@ def test_as_many_nodes_as_the_curve_has_dimensions(rank):
     combined = found.weights @ points[list(found.steps)].double()
     left_out = torch.linalg.vector_norm(combined - points, dim=1) / torch.linalg.vector_norm(points, dim=1)
     assert left_out.max() < 1.1 * nodes.TOLERANCE
-    # Nodes are combinations of themselves.
+    # A node is represented by itself alone.
     torch.testing.assert_close(found.weights[list(found.steps)], torch.eye(rank, dtype=torch.float64))
 
 
@@ -47,7 +47,7 @@ def test_nodes_serve_every_kind_of_matrix():
 def test_the_nodes_of_the_layer_before_are_taken_first():
     before = (5, 11, 30)
     assert set(nodes.choose([curve(1000, 6)], before).steps) > set(before)
-    # As long as they are needed: two say everything here.
+    # Only as many of them as needed are taken: two nodes represent this whole curve.
     assert set(nodes.choose([curve(1000, 2)], before).steps) < set(before)
 
 

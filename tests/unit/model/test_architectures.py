@@ -1,4 +1,4 @@
-"""Every architecture of the table of what is supported, through all stages, against plain models and autograd."""
+"""Every supported architecture, in all stages, agrees with plain models and autograd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_all_stages_equal_the_slow_route(kind, tiny_folder, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
 def test_all_stages_equal_the_slow_route_without_a_context(kind, tiny_folder, tmp_path):
-    """The suite's empty context: no prefix, so attention has the word itself to look at and nothing else."""
+    """With the suite's empty context there is no prefix, so attention can attend only to the word itself."""
     row = architectures.measure(kind, tiny_folder(kind), tmp_path, Pair("empty-big-in", "", "big", "in", "published"))
     assert row.distance < 1e-5
     assert row.frozen < 1e-5
@@ -36,7 +36,7 @@ def test_all_stages_equal_the_slow_route_without_a_context(kind, tiny_folder, tm
 
 
 def test_all_stages_take_a_pair_of_the_suite_without_a_context(tiny_folder, tmp_path):
-    """Blocks have gains and no norms, as in any pair of the suite; a first token has no log probability."""
+    """Blocks have gains but no norms, as for every pair of the suite, and a first token has no log probability."""
     pair = Pair("suite-empty-big-in", "", "big", "in", "suite;cross-pos;empty")
     found = architectures.run_stages(tiny_folder("llama"), tmp_path, pair)
     (row,) = found["endpoints"].to_pylist()
@@ -62,7 +62,7 @@ def test_the_kinds_have_the_norms_that_the_table_says(tiny_folder):
 
 
 def test_a_norm_after_the_mlp_is_part_of_its_jacobian(tiny_folder):
-    """Leaving it out changes the answer by far more than rounding."""
+    """Without the norm, the result changes by far more than rounding."""
 
     model = Transformer.load(tiny_folder("gemma2"))
     branch = architecture.mlp_of(model.bridge, 2)

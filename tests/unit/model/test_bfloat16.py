@@ -1,4 +1,4 @@
-"""Weights kept in bfloat16: the same numbers as a plain float32 model with rounded weights, in half of the room."""
+"""Weights in bfloat16 give the numbers of a plain float32 model with rounded weights, in half the space."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDS = [3, 200, 17, 9, 40]
 
 @pytest.fixture
 def rounded(request, tiny_folder, tmp_path):
-    """A folder as fetch makes it with `storage: bfloat16`, and the plain float32 model of the rounded weights."""
+    """Return a folder as fetch makes it with `storage: bfloat16`, the rounded plain float32 model, and its own folder."""
     plain_folder = tiny_folder(request.param)
     folder = tmp_path / "rounded"
     shutil.copytree(plain_folder, folder)
@@ -43,9 +43,9 @@ def test_all_arithmetic_is_float32_on_rounded_weights(rounded):
     expected_residuals, expected = oracle.resid_post(plain, IDS)
     torch.testing.assert_close(residuals, expected_residuals, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits[-1], expected, rtol=1e-4, atol=1e-5)
-    # And the rounding is there.
+    # The rounding changes the logits.
     assert (Transformer.load(plain_folder).run(IDS)[1] - logits).abs().max() > 1e-4
-    # The sweep on top of a prefix says the same as whole sequences.
+    # The sweep after a prefix gives the same results as whole sequences.
     path = geometry.interpolate(residuals[1], residuals[1] * 1.1, geometry.alphas(3), path="linear", name="x")
     for recording in sweep(model, model.prefix(IDS[:-1]), [Group(1, path)], memory_gb=1.0):
         torch.testing.assert_close(

@@ -1,6 +1,6 @@
-"""Accelerators: which there are, one job on each, no waiting for the host inside a sweep, and the CPU's numbers.
+"""Accelerators: which ones are found, one job on each, sweeps without waiting, and the same numbers as on the CPU.
 
-The last need an accelerator, and are defined just where there is one.
+The test of the numbers needs an accelerator and is defined only on machines that have one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONDITIONS = ("none", "attn_mean", "mlp_secant", "norm_mean")
 
 
 class Waits(TorchDispatchMode):
-    """Operations for which the host waits: they bring a value, or a shape that depends on values, from the device."""
+    """Record the operations for which the host waits: they fetch a value, or a shape that depends on values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def test_a_sweep_never_waits_for_the_device(kind, tiny_folder):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with three GPUs."""
+    """Imitate a machine with three GPUs."""
     for name in ("0000:1a:00.0", "0000:1b:00.0", "0000:1c:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
     monkeypatch.setattr(accelerators, "NVIDIA", tmp_path / "gpus")
@@ -78,7 +78,7 @@ def test_the_accelerators_of_a_machine(machine, monkeypatch):
 def test_a_machine_without_any(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerators, "NVIDIA", tmp_path / "none")
     monkeypatch.setattr(accelerators.sys, "platform", "linux")
-    monkeypatch.setenv(accelerators.VISIBLE, "0")  # what a cluster's shell may say everywhere
+    monkeypatch.setenv(accelerators.VISIBLE, "0")  # a cluster's shell may set this on every machine
     assert accelerators.names("auto") == []
     monkeypatch.setattr(accelerators.sys, "platform", "darwin")
     monkeypatch.setattr(accelerators.platform, "machine", lambda: "arm64")
@@ -102,7 +102,7 @@ def test_the_cores_are_shared_out_over_the_accelerators(root):
 
 
 def measured(model: Transformer, folder) -> dict[str, dict[str, np.ndarray]]:
-    """Everything that the stages measure of one pair."""
+    """Return everything that the stages measure for one pair, by stage and column."""
     (pair,) = tokenise_with_file(
         [Pair("house-big-in", "The house was", "big", "in", "")], folder / "tokenizer.json", "m"
     )

@@ -1,4 +1,4 @@
-"""A model whose LayerNorm was removed, in the published format: what it computes, and what is refused."""
+"""A model whose LayerNorm was removed, in the published format: what it computes, and which models are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 
 def reference(folder, ids: list[int]) -> torch.Tensor:
-    """The logits in float64 with every norm written out as what it is meant to be: centring, a gain and a bias."""
+    """Return the logits in float64 with every norm replaced by its intended effect: centring, a gain and a bias."""
     plain, _ = oracle.load(folder)
     plain = plain.double()
     for name, module in list(plain.named_modules()):
@@ -76,7 +76,7 @@ def test_a_model_that_is_half_ln_free_is_refused(folder):
 
 
 def test_a_stock_model_declared_ln_free_is_refused(tiny_folder):
-    with pytest.raises(InputError, match=r"model m: .*layer_norm_epsilon 1e-05.*take that line out") as error:
+    with pytest.raises(InputError, match=r"model m: .*layer_norm_epsilon 1e-05.*delete that line") as error:
         checks.check_layernorm(tiny_folder("gpt2"), True, "m")
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="has no LayerNorm epsilon"):
@@ -90,7 +90,7 @@ def test_an_ln_free_model_that_is_not_declared_is_reported(folder):
 
 
 def test_half_precision_is_refused(folder, tmp_path):
-    """1e6 times a gain does not fit into float16, whose range ends at 65504."""
+    """A gain times 1e6 does not fit into float16, whose largest value is 65504."""
     half = tmp_path / "half"
     shutil.copytree(folder, half)
     AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).half().save_pretrained(half)

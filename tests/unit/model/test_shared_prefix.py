@@ -1,4 +1,4 @@
-"""Rows that share a copy of a long prefix's keys and values say what they say alone, on every architecture."""
+"""Rows that share a copy of a long prefix's keys and values give the same results as alone, on every architecture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plateaus.model.transformer import Transformer
 from tests import tiny
 
 LONG = [(7 * number) % 250 for number in range(40)]
-"""Longer than the sliding window of none, and with room for the token after it."""
+"""A prefix that fits into every model's sliding window, and leaves room for the token after it."""
 
 
 @pytest.mark.parametrize("kind", list(tiny.SHAPES))
@@ -47,4 +47,4 @@ def test_how_many_rows_share_a_copy():
     assert together(50, 512) == 50
     assert together(53, 80) == 1  # a prime number of rows
     assert together(1450, 512) == 58
-    assert together(50, 512, None) == 1  # nothing to hide them from each other with
+    assert together(50, 512, None) == 1  # without a mask, nothing would hide the rows from each other

@@ -1,4 +1,4 @@
-"""Sentences: their words follow the numbers, whatever the numbers are; and the page's cells print Markdown."""
+"""The words of the sentences follow the numbers for any result, and the page's cells print Markdown."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_interpolation_layers_and_fixed_depth_follow_the_number_of_layers_betwee
     assert "w rises steadily with the interpolation layer" in narrative.interpolation_layers(results, "m", settings())
     said = narrative.fixed_depth(results, "m", settings())
     assert "the median of w over L falls steadily with N" in said
-    assert "With L, at a fixed N, w hardly changes at N = 1" in said
+    assert "As L grows at a fixed N, w hardly changes at N = 1" in said
 
 
 def test_step_sizes_name_a_peak_only_where_there_is_one(results):
@@ -107,7 +107,7 @@ def test_step_sizes_name_a_peak_only_where_there_is_one(results):
     peak = np.diff(distance("big-in", 5)).max() * 20
     assert f"at layer 5 the largest step is {peak:.2f} times the mean" in said
     assert "inside its boundary" in said
-    assert "\\[big → large\\]: there is no peak at layer 5" in said
+    assert "For \\[big → large\\], there is no peak at layer 5" in said
 
 
 def test_overview_counts_plateaus(results):
@@ -157,7 +157,7 @@ def page(tmp_path, monkeypatch) -> notebook.Page:
 
 
 def draw(root, chosen) -> None:
-    """What the figures stage does, for the figures that these tables allow."""
+    """Draw and record figures as the figures stage does, limited to those that the tables of this test allow."""
     run = drawn.Run(root, ("m.1", "m-1"), ("s0-of-1",), chosen)
     tasks = [drawn.Task("f02_logits", model) for model in run.models] + [drawn.Task("f01_method", drawn.ALL)]
     drawn.write(root, [drawn.draw(run, run.results, task) for task in tasks], {})
@@ -214,7 +214,7 @@ def test_show_says_why_a_figure_is_left_out(page, capsys, tmp_path):
     draw(tmp_path / "run", settings()._replace(trace_layer=99))
     page = notebook.Page.from_environment()
     page.show("f02_logits")
-    assert "Not drawn for `m.1`: layer 99 was not interpolated at in this run." in capsys.readouterr().out
+    assert "Not drawn for `m.1`: this run did not interpolate at layer 99." in capsys.readouterr().out
     assert not page.ref("f02_logits").startswith("@")
 
 
@@ -272,7 +272,10 @@ def test_a_model_in_bfloat16_stands_beside_its_twin(page, capsys):
     assert page_tables.twins(models) == {"half": "plain", "other": None}
     page.context["config"]["models"] = {"other": models["other"]}
     page.storage()
-    assert "The weights of `other` are kept in bfloat16. What that changes is not known here" in capsys.readouterr().out
+    assert (
+        "The weights of `other` are stored in bfloat16. How much this changes cannot be said here"
+        in capsys.readouterr().out
+    )
     page.context["config"]["models"] = {"plain": plain}
     page.storage()
     assert capsys.readouterr().out == ""

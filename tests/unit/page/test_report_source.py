@@ -1,4 +1,4 @@
-"""The report's source: every figure is shown, every reference leads somewhere, every number is computed."""
+"""The source of the report shows every figure, resolves every reference and computes every number."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_inline_expressions_stay_on_their_line():
 
 
 def test_no_result_is_typed():
-    """Decimal fractions in the prose belong to definitions, in mathematics or after d-tilde, or are computed."""
+    """Decimal fractions in the prose are either in the mathematics of a definition or computed."""
     prose = re.sub(r"^---$.*?^---$", "", PROSE, count=1, flags=re.DOTALL | re.MULTILINE)
     prose = re.sub(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", "", prose, flags=re.DOTALL)
     prose = prose.replace("Apache-2.0", "")
@@ -96,7 +96,7 @@ def test_project_is_one_page_that_loads_nothing():
     html = project["format"]["html"]
     assert html["embed-resources"] is True
     assert html["html-math-method"] == "mathml"
-    assert html["theme"] == "default"  # others bring fonts from elsewhere
+    assert html["theme"] == "default"  # other themes load fonts from elsewhere
     for text in (SOURCE, (REPORT / "styles.css").read_text(encoding="utf-8")):
         assert not re.search(r"(?:src|href|@import|url\()\s*=?\s*[\"']?https?:", text)
 

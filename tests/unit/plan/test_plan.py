@@ -1,4 +1,4 @@
-"""The cost model: operations against a count of what torch runs, rows against what stages write, and what is printed."""
+"""Test the cost model: operations against those that torch runs, rows against those of the stages, and the output."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from plateaus.stages.spline import neuron_rows, spline_layer
 
 PAIR = Pair("house-big-in", "The house was", "big", "in", "published")
 STEPS = 70
-"""More than one block of logits."""
+"""Enough steps for more than one block of logits."""
 KINDS = ("gpt2", "llama", "opt", "neox")
 CONDITIONS = ("none", "attn_mean", "attn_secant")
 SHIPPED = sorted(path.name for path in (Path(__file__).parents[3] / "config").glob("*.yaml"))
 
 
 class Counter(TorchDispatchMode):
-    """Operations of every matrix product that torch runs inside, whichever way it comes to it."""
+    """Counts the operations of every matrix product that torch runs inside this context."""
 
     total = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        # The table of counts has no operations in place.
+        # torch's table of counts has no in-place operations.
         kind = torch.ops.aten.baddbmm if func._overloadpacket is torch.ops.aten.baddbmm_ else func._overloadpacket
         if kind in flop_registry:
             self.total += flop_registry[kind](*args, **(kwargs or {}), out_val=out)
@@ -147,7 +147,7 @@ def test_splines_are_counted_to_the_last_product(case):
 
 def test_chunks_are_those_of_the_model(case):
     model, shape, *_ = case
-    alike = shape._replace(d_mlp=model.d_mlp)  # the model takes four times d_model where the bridge does not say
+    alike = shape._replace(d_mlp=model.d_mlp)  # without a d_mlp in the bridge, the model uses four times d_model
     assert [alike.bytes_per_row(prefix) for prefix in (0, 7)] == [model.bytes_per_row(prefix) for prefix in (0, 7)]
 
 
@@ -223,7 +223,7 @@ def test_bfloat16_takes_half_of_the_room(schema, tmp_path):
     lines = {(line.model, line.stage): line for line in estimate.make(both, [PAIR], tmp_path, gflops=None).lines}
     weights = 4.0 * shapes.EMBEDDED_PARAMETERS
     assert lines["m", "fetch"].disk - lines["h", "fetch"].disk == weights / 2
-    embedding = 4.0 * shapes.EMBEDDED["vocab_size"] * shapes.EMBEDDED["hidden_size"]  # widened while it is read
+    embedding = 4.0 * shapes.EMBEDDED["vocab_size"] * shapes.EMBEDDED["hidden_size"]  # in float32 while it is read
     for stage in ("extract", "interpolate", "freeze", "jacobian"):
         assert lines["m", stage].memory - lines["h", stage].memory == pytest.approx(weights / 2 - embedding)
         assert lines["m", stage].flop == lines["h", stage].flop
@@ -286,7 +286,7 @@ def test_shards_share_the_pairs_and_each_starts_anew(schema, tmp_path, root):
         assert (four[stage].rows, four[stage].flop) == (one[stage].rows, pytest.approx(one[stage].flop))
         assert four[stage].memory < one[stage].memory
         assert four[stage].seconds > one[stage].seconds
-    assert four["jacobian"].flop > one["jacobian"].flop  # every shard makes the Gram matrices anew
+    assert four["jacobian"].flop > one["jacobian"].flop  # every shard computes the Gram matrices again
 
 
 def test_pairs_of_the_suite_take_fewer_layers_and_no_matrices(schema, tmp_path):
@@ -301,11 +301,11 @@ def test_pairs_of_the_suite_take_fewer_layers_and_no_matrices(schema, tmp_path):
         for tags in ("published", "suite;x")
     ]  # fmt: skip
     published, suite = plans
-    # Layers 0, 5, ... 25 of 30, each recorded at every layer from it on and at the logits.
+    # Layers 0, 5, ..., 25 of 30 are each recorded at every layer from it on and at the logits.
     fewer = 50 * sum(31 - layer for layer in range(0, 30, 5)) - 50 * sum(31 - layer for layer in range(30))
     assert suite["interpolate"].rows - published["interpolate"].rows == fewer + 2 * (6 - 30)
     chain = published["jacobian"].rows // len(COMPONENTS)
-    assert suite["jacobian"].rows == published["jacobian"].rows - chain  # the suite has none
+    assert suite["jacobian"].rows == published["jacobian"].rows - chain  # pairs of the suite have no chain
     assert suite["jacobian"].flop < published["jacobian"].flop / 2
     assert suite["freeze"] == published["freeze"]
 
@@ -346,20 +346,20 @@ def test_shipped_configs_print_their_plan_and_say_it_in_their_header(name, root,
     assert "not estimated" not in printed
     text = (root / "config" / name).read_text()
     told = layout.COMMENT.search(text)
-    assert told is not None, f"{name} does not say its cost: python -m plateaus.plan config/{name} --comment"
+    assert told is not None, f"{name} has no cost comment: run python -m plateaus.plan config/{name} --comment"
     per_job = threads.of_job(config, 2)
     found = speed.Speed(float(told["gflops"]), per_job, told["device"], told["machine"])
     pairs = sampling.pairs_of(config["prompts"])
     new = layout.comment(
         estimate.make(config, pairs, tmp_path, gflops=found.gflops, slots=2 // per_job), found, 2 // per_job
     )
-    assert told[0] == new, f"the cost has changed: python -m plateaus.plan config/*.yaml --cores 2 --comment\n{new}"
+    assert told[0] == new, f"the cost has changed: run python -m plateaus.plan config/*.yaml --cores 2 --comment\n{new}"
     assert layout.with_comment(text, new) == text
     assert yaml.safe_load(layout.with_comment("run: x\n", new)) == {"run": "x"}
 
 
 def test_planning_loads_no_model_and_no_torch(root):
-    """Nor anything else that takes seconds."""
+    """Planning also imports nothing else that takes seconds."""
     code = (
         "import sys; from plateaus.plan.__main__ import main; main(['config/gpt2-large.yaml', '--gflops', '50']); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'transformer_lens')))"
@@ -433,7 +433,7 @@ def test_predictions_are_held_against_what_jobs_recorded(tmp_path):
         "1.50",
         "2.00",
     ]
-    assert "nothing" in measured.table(plan, [None, None])
+    assert "nothing to compare" in measured.table(plan, [None, None])
 
 
 def test_room_is_checked_by_the_plan(schema, tmp_path, monkeypatch):

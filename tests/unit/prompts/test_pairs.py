@@ -1,4 +1,4 @@
-"""Prompt pairs: what is accepted, how pairs fall into shards, and what the messages say."""
+"""Prompt pairs: which pairs are accepted, how they are assigned to shards, and what the messages say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAIRS = [
 
 
 def encode(text: str) -> list[int]:
-    """One token per word, as long as it is known."""
+    """Give each known word its own token, and unknown words a token by their first letter."""
     known = ["The", "house", "was", "big", "in", "on", "at", "by", "of"]
     return [known.index(word) if word in known else 100 + ord(word[0]) for word in text.split(" ") if word]
 

@@ -1,4 +1,4 @@
-"""The prompt suite: balanced, without a word twice, one token a word, and just what the builder makes."""
+"""The prompt suite is balanced, repeats no word in a context, has one token per word, and is what the builder makes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_every_word_is_one_token(pairs, tokenizers, name):
 
 
 def test_the_vocabularies_are_those_of_the_models(tokenizers):
-    """The ids are those that the models' own tokenizers give."""
+    """The expected ids are those that the models' own tokenizers give."""
     text = "The house was big in large"
     assert tokenizers["gpt2"].encode(text).ids == [464, 2156, 373, 1263, 287, 1588]
     assert tokenizers["gpt2"].get_vocab_size() == 50257
@@ -113,7 +113,7 @@ def test_the_vocabularies_are_those_of_the_models(tokenizers):
 def test_a_word_of_two_tokens_is_refused(tokenizers):
     with pytest.raises(InputError, match=r"tokenizer gpt2, pair 'x'.*in place of 'zebrafish'"):
         suite.check_tokens([Pair("x", "The house was", "old", "zebrafish", "")], {"gpt2": tokenizers["gpt2"]})
-    with pytest.raises(InputError, match="take another seed"):
+    with pytest.raises(InputError, match="choose another seed"):
         suite.check_tokens([Pair("x", "old", "red", "new", "suite;same-pos;random-tokens")], tokenizers)
 
 
@@ -129,16 +129,16 @@ def test_another_seed_draws_other_pairs(lexicon, pairs):
 
 
 def test_too_small_a_lexicon_is_refused(lexicon):
-    with pytest.raises(InputError, match="same-class pairs only, and 8 are needed"):
+    with pytest.raises(InputError, match=r"only \d+ same-class pairs, and 8 are needed"):
         suite.draw(lexicon[:7], [])
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dog\tnoun\tpet", "line 3: 'dog' is there already"),
+        ("dog\tnoun\tpet", "line 3: 'dog' is already in the lexicon"),
         ("Cat\tnoun\tanimal", "line 3: 'Cat' is not one word"),
-        ("cat\tverb\tanimal", "line 3: class 'animal' is noun further up"),
+        ("cat\tverb\tanimal", "line 3: class 'animal' is noun in an earlier line"),
         ("cat\tnoun", "line 3: 2 columns"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_run_has_the_table_and_the_sample(folder, pairs):
 
 
 def test_what_is_wrong_with_a_suite_is_said(folder, tmp_path):
-    with pytest.raises(InputError, match=r"prompts\.sample is 241 and .* has 240 pairs"):
+    with pytest.raises(InputError, match=r"prompts\.sample is 241 but .* has only 240 pairs"):
         pairs_of(section(folder, sample=241))
     with pytest.raises(InputError, match=r"none\.tsv does not exist"):
         pairs_of(section(folder, suite="none.tsv"))

@@ -1,4 +1,4 @@
-"""The built-in renderer on a document that uses all that it supports."""
+"""The built-in renderer on a document that uses every supported feature."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ class Element:
         return " ".join(self.raw.replace("\u00a0", " ").split())
 
     def all(self, tag=None, **wanted):
-        """Elements below with this tag, this id or href, and these words in class."""
+        """Return the descendants with this tag, these values of id or href, and these words in class."""
         found = []
         for child in self.children:
             ok = tag in (None, child.tag)
@@ -371,7 +371,7 @@ def test_nothing_is_loaded_from_elsewhere(page, html):
             assert element.attributes["href"].startswith("data:")
     assert "@import" not in html
     assert not re.search(r"url\([\"']?(https?:)?//", html)
-    # As a picture, not as elements of the page, whose ids would meet.
+    # SVG is embedded as pictures, because the ids of inline SVG elements could collide.
     assert page.all("svg") == []
 
 
@@ -479,7 +479,7 @@ def test_tabsets_of_one_group(page):
         assert [title.text for title in tabset.all("div", class_="tab-title")] == ["gpt2-large", "smollm2"]
         panels = tabset.all("div", class_="tab-panel")
         assert len(panels) == 2
-        # Without the script everything is shown.
+        # Without the script all panels are shown.
         assert not any("hidden" in panel.attributes for panel in panels)
         assert all(panel.attributes["id"] for panel in panels)
     assert "First again, Figure 4." in second.text

@@ -1,4 +1,4 @@
-"""Rendering a project: what goes wrong, what a cell's outputs become, and the way to real Quarto."""
+"""Rendering a project: its errors, the Markdown of a cell's outputs, and the call of real Quarto."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def project(folder: Path, body: str, front: str = "title: T") -> Path:
     return folder
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("See @fig-nowhere; [@tbl-gone; -@eq-x].", "@eq-x, @fig-nowhere, @tbl-gone, which is nowhere defined"),
+        ("See @fig-nowhere; [@tbl-gone; -@eq-x].", "@eq-x, @fig-nowhere, @tbl-gone, which is not defined: correct it"),
         (
             "```{python}\n#| label: division\n1 / 0\n```",
             "index.qmd: the cell division in line 5 failed: ZeroDivisionError: division by zero",
@@ -42,7 +42,7 @@ def project(folder: Path, body: str, front: str = "title: T") -> Path:
             "index.qmd: the expression `missing_name` in line 7 failed: NameError: name 'missing_name' is not defined",
         ),
         ("Said [@nobody1900].", "nobody1900"),
-        ("![a](dot.svg){#fig-a}\n\n![b](dot.svg){#fig-a}", "the page gives the id fig-a twice"),
+        ("![a](dot.svg){#fig-a}\n\n![b](dot.svg){#fig-a}", "the page uses the id fig-a twice"),
         ("![a](gone.svg)", "gone.svg"),
         ("{{< include gone.qmd >}}", "index.qmd, line 5: the included file gone.qmd does not exist"),
     ],
@@ -59,11 +59,11 @@ def test_what_is_wrong_is_one_line_and_leaves_the_earlier_page(body, message, tm
 
 
 def test_a_folder_without_a_document_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no Quarto project: it has no index.qmd"):
+    with pytest.raises(InputError, match=r"not a Quarto project: it has no index.qmd"):
         render(tmp_path, tmp_path / "out.html")
 
 
-# What a cell's outputs become
+# The Markdown of a cell's outputs
 
 
 def stream(text, name="stdout"):
@@ -75,7 +75,7 @@ def shown(**data):
 
 
 class Output(dict):
-    """As nbformat's nodes: items are attributes too."""
+    """A stand-in for a node of nbformat, whose items can be read as attributes too."""
 
     __getattr__ = dict.__getitem__
 
@@ -174,7 +174,7 @@ if [ "$1" = --version ]; then echo 1.9.38; exit; fi
 
 
 def stub(tmp_path: Path, script: str, monkeypatch) -> Path:
-    """A `quarto` that is the only one to be found."""
+    """Write a stub `quarto` and make it the only one that can be found."""
     (tmp_path / "bin").mkdir()
     path = tmp_path / "bin" / "quarto"
     path.write_text(script)
@@ -206,7 +206,7 @@ echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" >
     import sys
 
     assert python == sys.executable
-    # The title would be read as a mapping in -M; in the front matter it is what it is.
+    # With -M the title would be read as a mapping, so it is only in the front matter.
     _, front, text = (tmp_path / "seen.qmd").read_text().split("---\n", 2)
     assert yaml.safe_load(front) == {"author": "A", **metadata, "rendered-by": "Quarto 1.9.38"}
     assert text == "\nText `{python} 1`\n"
@@ -217,10 +217,10 @@ echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" >
     ("script", "message"),
     [
         ('echo "ERROR: no kernel" >&2; exit 3', "quarto render failed: ERROR: no kernel"),
-        ("exit 0", "quarto render failed: it said nothing"),
+        ("exit 0", "quarto render failed: it printed no message"),
         (
             'echo x > page.html; echo "WARNING (f.lua:1) Unable to resolve crossref @fig-gone" >&2',
-            "the page refers to @fig-gone, which is nowhere defined",
+            "the page refers to @fig-gone, which is not defined: correct it",
         ),
     ],
 )

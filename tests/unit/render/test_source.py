@@ -1,4 +1,4 @@
-"""Reading a Quarto project: options, includes, shortcodes and cells."""
+"""Reading a Quarto project: its options, includes, shortcodes and cells."""
 
 from __future__ import annotations
 

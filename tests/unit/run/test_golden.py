@@ -1,4 +1,4 @@
-"""The golden file: what it notices, what it lets pass, and what it says."""
+"""Test the golden file: the changes that it detects, those that it allows, and its output."""
 
 from __future__ import annotations
 

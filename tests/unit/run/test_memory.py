@@ -1,4 +1,4 @@
-"""The memory that jobs may take: blocks that fit, what the scheduler is told, and models that are refused."""
+"""Test the memory of jobs: blocks that fit, requests to the scheduler, and models that are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_model_that_does_not_fit_is_refused_with_what_it_needs(config, tmp_pat
         memory.check(found, KEYS, 0.5)
     with pytest.raises(InputError, match=r"\(auto, three quarters of what is free\)"):
         memory.check(found, KEYS, "auto")
-    # What is there already needs no memory, and what fits is not refused.
+    # Finished jobs need no memory, and jobs that fit are not refused.
     memory.check(found, [], 0.5)
     memory.check(room(config, tmp_path, 1.01 * needed), KEYS, 0.5)
     memory.check(room(config, tmp_path, None), KEYS, "auto")
@@ -69,7 +69,7 @@ def test_the_scheduler_is_told_what_jobs_take(config, tmp_path):
     assert apart.megabytes("interpolate", "m") == round(1.25 * needed)
     assert shared.megabytes("interpolate", "of an unknown shape") == memory.UNKNOWN_MB
     assert shared.megabytes_together() == 20000
-    # A job that runs at all fits alone, or the scheduler would never start it.
+    # Every job must fit on its own, or the scheduler would never start it.
     small = room(config, tmp_path, 1e6)
     assert small.megabytes_together() >= max(small.megabytes(*key) for key in small.needs)
     assert small.megabytes_together() >= memory.UNKNOWN_MB

@@ -1,4 +1,4 @@
-"""source: hub, against a hub on loopback: what is taken, what is refused, and one clear line for everything else."""
+"""`source: hub` against a hub on loopback: what is downloaded, what is refused, and one clear line for each error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER = "f" * 40
 
 @pytest.fixture
 def server(tiny_folder) -> Iterator[Hub]:
-    """A hub with the tiny GPT-2, beside what else a repository has."""
+    """A hub with the tiny GPT-2, in repositories that also hold files that are not needed."""
     files = {path.name: path.read_bytes() for path in tiny_folder("gpt2").iterdir()}
     files |= {"README.md": b"# tiny\n", "pytorch_model.bin": b"\x80\x04N.", "onnx.onnx": b"no"}
     with serving() as hub_:
@@ -39,7 +39,7 @@ def server(tiny_folder) -> Iterator[Hub]:
 
 @pytest.fixture(autouse=True)
 def online(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process asks that hub, with a cache of its own and short times."""
+    """Make this process use that hub, with a cache of its own and short timeouts and pauses."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
     template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
@@ -50,12 +50,12 @@ def online(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(hub_download, "PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # huggingface_hub's own pauses
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # no pauses within huggingface_hub either
 
 
 @pytest.fixture
 def get(tmp_path: Path) -> Callable[..., hub.Found]:
-    """`hub.get` for a model called tiny; what it said is in `get.said`."""
+    """`hub.get` for a model called tiny. `get.said` lists the lines that it reported."""
 
     def call(id_: str = ID, revision: str = "main") -> hub.Found:
         return hub.get("tiny", id_, revision, tmp_path / "models", call.said.append)
@@ -65,7 +65,7 @@ def get(tmp_path: Path) -> Callable[..., hub.Found]:
 
 
 def problem(get: Callable[..., hub.Found], *arguments: str) -> str:
-    """The one line that a call fails with."""
+    """Return the one line that a call fails with."""
     with pytest.raises(InputError) as caught:
         get(*arguments)
     message = str(caught.value)
@@ -78,7 +78,7 @@ def leftovers(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() and "blobs" in path.parts)
 
 
-# ---- what is taken ---------------------------------------------------------------------------------------------
+# ---- what is downloaded ----------------------------------------------------------------------------------------
 
 
 def test_takes_config_tokenizer_and_safetensors_and_nothing_else(server, get, tiny_folder):
@@ -110,16 +110,16 @@ def test_weights_in_parts_are_those_that_the_index_names(server, get):
     assert "model.safetensors.index.json" in found.paths
     del files["model-00002-of-00002.safetensors"]
     server.commits[ID, "main"] = OTHER
-    assert "names model-00002-of-00002.safetensors, which is not there" in problem(get)
+    assert "does not match its files (it names model-00002-of-00002.safetensors)" in problem(get)
 
 
 def test_what_is_in_the_cache_is_not_downloaded_again(server, get):
     get()
     downloads = len(server.asked("GET", "model.safetensors"))
-    assert downloads == 2  # the hub's answer is where to ask, and then that is asked
+    assert downloads == 2  # the hub redirects to the host of large files
     get()
     assert len(server.asked("GET", "model.safetensors")) == downloads
-    # Another commit with the same weights needs only what differs.
+    # For another commit with the same weights, only the files that differ are downloaded.
     server.repositories[ID]["main"] = {**server.repositories[ID]["main"], "generation_config.json": b"{}"}
     server.commits[ID, "main"] = OTHER
     assert get().commit == OTHER
@@ -140,7 +140,7 @@ def test_a_token_goes_to_the_hub_and_not_to_the_host_of_the_files(server, get, m
 @pytest.mark.parametrize("drops", [1, 3])
 def test_a_dropped_connection_is_resumed_with_a_range(server, get, monkeypatch, drops):
     size = len(server.repositories[ID]["main"]["model.safetensors"])
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what came of a chunk is lost with the connection
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # a partly received chunk is lost with the connection
     server.drops = drops
     assert get().paths["model.safetensors"].stat().st_size == size
     ranges = [request.range for request in server.requests if "/large/" in request.path and request.method == "GET"]
@@ -152,7 +152,7 @@ def test_a_dropped_connection_is_resumed_with_a_range(server, get, monkeypatch, 
 
 
 def test_what_came_before_a_reset_connection_is_kept(server, get, monkeypatch):
-    """A reset is an error that huggingface_hub does not try again; as long as something comes, it goes on."""
+    """huggingface_hub does not retry after a reset. `hub_download` does, as long as each attempt receives some data."""
     real, content = hub_download.http_get, server.repositories[ID]["main"]["model.safetensors"]
     attempts = 3 * len(hub_download.PAUSES)
 
@@ -172,7 +172,7 @@ def test_what_came_before_a_reset_connection_is_kept(server, get, monkeypatch):
 
 
 def test_a_later_run_goes_on_from_where_an_earlier_one_stopped(server, get, monkeypatch):
-    """A run that is interrupted leaves the part that came; huggingface_hub alone would begin again."""
+    """An interrupted run keeps its partial file; huggingface_hub alone would start from the beginning."""
     real = hub_download.http_get
 
     def interrupted(url, handle, **options):
@@ -230,7 +230,7 @@ def test_a_whole_cache_needs_no_network(server, get, monkeypatch, how):
     assert (after.commit, after.paths) == (before.commit, before.paths)
     assert get(ID, COMMIT).paths == before.paths
     assert not server.asked("GET", ".json")
-    assert any("is in the local cache" in line for line in get.said)
+    assert any("from the local cache" in line for line in get.said)
 
 
 def test_a_cache_that_is_not_whole_is_none(server, get, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_cache_that_is_not_whole_is_none(server, get, monkeypatch):
     assert "HF_HUB_OFFLINE is set, and someone/tiny-gpt2 at revision main is not in the local cache" in problem(get)
 
 
-# ---- what is wrong ---------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
@@ -285,7 +285,7 @@ def test_an_unknown_revision_names_one_like_it(get):
 def test_a_gated_model_names_the_licence_and_the_token(server, get, monkeypatch):
     server.gated.add(ID)
     message = problem(get)
-    assert f"{ID} is gated: accept its licence on {server.endpoint}/{ID}, set HF_TOKEN" in message
+    assert f"{ID} is gated: accept its licence on {server.endpoint}/{ID} and set HF_TOKEN" in message
     monkeypatch.setenv("HF_TOKEN", "let-me-in")
     assert get().commit == COMMIT
 
@@ -293,13 +293,13 @@ def test_a_gated_model_names_the_licence_and_the_token(server, get, monkeypatch)
 def test_unauthorised(server, get):
     server.private.add(ID)
     message = problem(get)
-    assert f"does not give {ID} to you (401)" in message
+    assert f"refuses access to {ID} (401)" in message
     assert "HF_TOKEN" in message
 
 
 def test_forbidden(server, get):
     server.status = 403
-    assert f"does not give {ID} to you (403)" in problem(get)
+    assert f"refuses access to {ID} (403)" in problem(get)
     assert len(server.requests) == 1
 
 
@@ -333,7 +333,7 @@ def test_a_hub_that_tells_no_hashes_is_not_believed(server, get):
 
 def test_something_else_that_answers_in_the_hubs_place(server, get):
     server.listed = lambda answer: ["log in to this network"]
-    assert "does not answer as a model hub does" in problem(get)
+    assert "does not answer like a model hub" in problem(get)
 
 
 def test_not_enough_disk_is_said_before_the_weights_are_asked_for(server, get, monkeypatch):
@@ -342,7 +342,7 @@ def test_not_enough_disk_is_said_before_the_weights_are_asked_for(server, get, m
     monkeypatch.setattr(hub.psutil, "disk_usage", lambda path: usage)
     message = problem(get)
     assert f"needs {size / 1e9:.3g} GB on the disk of" in message
-    assert "make room, or let HF_HOME" in message
+    assert "make room, or move HF_HOME" in message
     assert not server.asked("GET", ".safetensors")
     monkeypatch.setattr(usage, "free", size)
     assert get().commit == COMMIT
@@ -355,7 +355,7 @@ def test_not_enough_memory_is_said_before_the_weights_are_asked_for(server, get,
     needed = factor * len(files["model.safetensors"])
     memory = type("Memory", (), {"total": needed - 1})
     monkeypatch.setattr(hub.psutil, "virtual_memory", lambda: memory)
-    assert f"takes {needed / 1e9:.3g} GB of memory in float32" in problem(get)
+    assert f"needs {needed / 1e9:.3g} GB of memory in float32" in problem(get)
     assert not server.asked("GET", ".safetensors")
     monkeypatch.setattr(memory, "total", needed)
     assert get().commit == COMMIT
@@ -365,7 +365,7 @@ def test_not_enough_memory_is_said_before_the_weights_are_asked_for(server, get,
 
 
 def run_fetch(server: Hub, root: Path, source: dict, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command of stage fetch, as its rule calls it."""
+    """Run the command of stage fetch, as its rule calls it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS", "TQDM"))}
     command = [sys.executable, "-m", "plateaus.stages.fetch", "--model", "tiny", "--model-folder", str(root / "model")]
     command += ["--root", str(root / "results"), "--slice", json.dumps(source)]
@@ -400,7 +400,7 @@ def test_the_command_fetches_makes_a_card_and_needs_the_network_once(server, tmp
     assert ID in table.replace("\\", "")
     assert f"`{COMMIT[:16]}…`" in table
 
-    # The weights are the cache's own bytes, and the rest is not, since a link that is written to changes both.
+    # Only the weights are links into the cache, since writing to a link would change the cached file too.
     blobs = {path.stat().st_ino for path in (tmp_path / "home" / "hub").rglob("blobs/*")}
     linked = {path.name for path in folder.iterdir() if path.stat().st_ino in blobs}
     assert linked == {"model.safetensors"}
@@ -427,7 +427,7 @@ def test_the_command_fails_with_one_line_and_leaves_nothing(server, tmp_path):
 
 
 def test_an_older_tokenizer_is_made_into_one_file_without_touching_the_cache(server, tmp_path, tiny_folder):
-    """A repository with vocab.json and merges.txt alone, as GPT-2's first ones."""
+    """The repository has only vocab.json and merges.txt, as the first GPT-2 repositories had."""
     tokenizer = json.loads((tiny_folder("gpt2") / "tokenizer.json").read_text())["model"]
     files = server.repositories[ID]["main"]
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -1,4 +1,4 @@
-"""Frozen runs against plain Hugging Face hooks, and what freezing must leave alone."""
+"""Frozen runs against plain Hugging Face hooks, and what freezing must not change."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_secant_freezing_keeps_both_endpoints_logits(kind, tiny_folder):
         errors[group.condition] = float((ends - torch.stack(plain)).abs().max())
     assert errors["attn_secant"] < 1e-3
     assert errors["mlp_secant"] < 1e-3
-    assert errors["mlp_mean"] > 1e-3  # which is why the secant is there
+    assert errors["mlp_mean"] > 1e-3  # the mean moves the endpoints, which is why there are secant conditions
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_secant_freezing_keeps_both_endpoints(kind, tiny_folder):
-    """The ends of a secant run are the unpatched prompts, so its endpoints' norms are the baseline's."""
+    """The ends of a secant run are the unpatched prompts, so the norms at the ends equal those of the baseline."""
     rows, model = frozen(tiny_folder(kind))
     for layer in LAYERS:
         baseline = curve(rows, "none", layer, model.n_layers)
@@ -88,7 +88,7 @@ def test_secant_freezing_keeps_both_endpoints(kind, tiny_folder):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
 def test_with_attention_and_mlps_frozen_the_path_arrives_as_it_left(kind, tiny_folder):
-    """All that later layers add is then a constant, so every later distance is that of the path itself."""
+    """All that later layers add is then constant along the path, so every later distance equals the path's own."""
     rows, model = frozen(tiny_folder(kind))
     for layer in LAYERS:
         path = curve(rows, "attn_mlp_mean", layer, layer, "resid_post")["distance"]

@@ -1,4 +1,4 @@
-"""The sweep against the slow route, and the identities that every run must satisfy."""
+"""The sweep against one full-sequence run per layer without a bridge, and identities that every run must satisfy."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_logits_of_paths_together_equal_those_of_each(tiny_folder, monkeypatch):
         Transformer, "logits", lambda self, rows, *more: calls.append(len(rows)) or of_rows(self, rows, *more)
     )
     together = sweep_of(tiny_folder("gpt2"), None)[0]
-    assert max(calls) == 5 * STEPS  # all five interpolation layers' paths in one product
+    assert max(calls) == 5 * STEPS  # the paths of all five interpolation layers in one product
     monkeypatch.setattr(logits, "LOGIT_BYTES", 1.0)
     calls.clear()
     alone = sweep_of(tiny_folder("gpt2"), None)[0]
@@ -130,7 +130,7 @@ def test_an_empty_context_has_no_prefix_and_still_equals_the_slow_route(tiny_fol
 
 
 def test_the_trace_holds_what_the_mlp_reads(tiny_folder):
-    """resid_post - mlp_input is the MLP's output; compared with a plain hook on the MLP."""
+    """The MLP's output, which is resid_post - mlp_input, equals what a plain hook on the MLP records."""
     folder = tiny_folder("gpt2")
     result, _ = sweep_of(folder, [0])
     plain, tokenizer = oracle.load(folder)

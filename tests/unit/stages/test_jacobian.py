@@ -1,4 +1,4 @@
-"""Block, attention and chain Jacobians against autograd through the plain model, and the identities they obey."""
+"""Jacobians of attention, block and chain against autograd through the plain model, and their identities."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_blocks_and_chains_equal_autograd_through_the_plain_model(kind, tiny_fol
 
 @pytest.mark.parametrize("kind", ["gpt2", "neox", "gemma2", "olmo"])
 def test_attention_equals_autograd(kind, tiny_folder):
-    """The bridge's own attention, differentiated backwards one row at a time."""
+    """The reference is the bridge's own attention, differentiated by reverse mode one row at a time."""
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
@@ -120,7 +120,7 @@ def test_attention_equals_autograd(kind, tiny_folder):
 
 
 def in_float64(value):
-    """A record of tensors, and the records in it, in float64."""
+    """Convert the tensors of a record, and of the records nested in it, to float64."""
     if isinstance(value, torch.Tensor):
         return value.double()
     if hasattr(value, "_asdict"):
@@ -129,7 +129,7 @@ def in_float64(value):
 
 
 def plain_attention(affine, prefix_keys, prefix_values, offsets):
-    """Attention at the last token written out head by head, from a residual vector to what is added to the stream."""
+    """Attention at the last token, head by head, from a residual vector to what attention adds to the stream."""
     heads, kv_heads = len(affine.queries), len(affine.keys)
 
     def run(x):
@@ -150,7 +150,7 @@ def plain_attention(affine, prefix_keys, prefix_values, offsets):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "qwen2", "olmo"])
 def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny_folder):
-    """With the models' own matrices, but in float64, which the library's softmax and norms do not keep to."""
+    """Uses the models' own matrices in plain float64 code, because the library's softmax and norms are not float64."""
     model, trace = traced(tiny_folder(kind), steps=3)
     prefix = model.prefix(list(trace.pair.prefix))
     rows = trace.resid_pre[1]
@@ -162,7 +162,7 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     mlp = in_float64(mlp_of(model.bridge, 2))
     x = rows.double()
     read = affine.norm.normalise(x)[0]
-    # What is left of queries, keys and values without their linear part is the same at every row.
+    # Queries, keys and values minus their linear part are the same at every row.
     parts = {"queries": heads.queries, "keys": heads.keys[:, :, -1], "values": heads.values[:, :, -1]}
     offsets = {name: (found[0].double() - getattr(affine, name) @ read[0]) for name, found in parts.items()}
     run = plain_attention(affine, prefix.keys[2][0].double(), prefix.values[2][0].double(), offsets)
@@ -177,7 +177,7 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     z = (scores.softmax(-1)[:, :, None] @ values.repeat_interleave(groups, 1)).flatten(1)
     at_rows = closed_attention.Heads(at("queries"), keys, values, z)
     expected = torch.stack([torch.autograd.functional.jacobian(run, row) for row in x])
-    # Both orders of its products: over tokens, as here, and over the widths of the heads, as with long prefixes.
+    # Test both orders of the products: per token, as here, and with the sum over tokens first, as with long prefixes.
     assert keys.shape[2] < at("queries").shape[2]
     found = closed_attention.jacobian(affine, at_rows, x)
     assert (found - expected).norm() / expected.norm() < 1e-10
@@ -234,7 +234,7 @@ def test_gains_telescope_to_the_growth_of_the_steps(kind, tiny_folder):
     rows = measured(model, trace, components=["block", "chain"], exact=False, probes=2)
     n = len(trace.layers)
 
-    def step_size(x):  # centred, as the tangents are
+    def step_size(x):  # from central differences, as the tangents are
         return torch.linalg.vector_norm(x[2:] - x[:-2], dim=-1).numpy()
 
     growth = np.log(step_size(trace.resid_post[-1]) / step_size(trace.resid_pre[0]))

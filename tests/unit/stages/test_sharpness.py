@@ -1,4 +1,4 @@
-"""The stage sharpness on small tables: a row per curve, right, checked, and without torch."""
+"""The stage sharpness on small tables: one correct row per curve, errors for bad tables, and no import of torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALPHA = np.linspace(0, 1, STEPS)
 
 
 def distance(pair: str, condition: str, start: int, end: int) -> np.ndarray:
-    """Sharper with the layers between, wider under a condition; the path of pair q is not straight."""
+    """A curve that is sharper the more layers lie between and wider when frozen; the path of pair q is not straight."""
     if end == start:
         return ALPHA if pair == "p" else ALPHA**2
     raw = 1 / (1 + np.exp(-8 * (end - start) * (0.4 if condition == "mlp_mean" else 1) * (ALPHA - 0.5 - 0.02 * start)))
@@ -45,7 +45,7 @@ def curves(conditions=CONDITIONS, starts=range(LAYERS)) -> list[tuple[str, str, 
 
 
 def write(root: Path, table: tables.Table, listed: list, **changed) -> None:
-    """A table of curves; `changed` replaces whole columns."""
+    """Write a table of curves; `changed` replaces whole columns."""
     parts = []
     for pair, condition, start, end in listed:
         d = distance(pair, condition, start, end)
@@ -142,7 +142,7 @@ def test_a_table_that_is_missing_is_an_input_error(root):
 def test_the_command_never_loads_torch(root):
     arguments = ["sharpness", "--root", str(root), "--model", "m", "--shard", "s0-of-1", "--slice", json.dumps(RULE)]
     program = f"import sys; sys.argv = {arguments!r}\nfrom plateaus.stages import runner, sharpness as stage\n"
-    program += "runner.leave = lambda: None\n"  # which would end the process before it can be asked
+    program += "runner.leave = lambda: None\n"  # it would end the process before its modules are printed
     program += "stage.run('sharpness', stage.sharpness)\n"
     program += "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Spline codes against plain loops over the Hugging Face modules, and what switching a unit really does."""
+"""Spline codes against plain loops over the Hugging Face modules, and the actual effect of switching a unit."""
 
 from __future__ import annotations
 
