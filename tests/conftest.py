@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from plateaus.sources.quiet import OFFLINE
 
@@ -36,14 +37,23 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the embedded model's folder as fetch makes it: the one already fetched if there is one, else a new one."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def embedded_folder(shared_folder: Path) -> Path:
+    """The embedded model as fetch makes it: the fetched one if there is one, else made once for all workers."""
     from plateaus.sources import embedded
 
     for card in sorted((ROOT / "resources" / "models").glob("smollm2-135m-????????/card.json")):
         return card.parent
-    folder = tmp_path_factory.mktemp("embedded")
-    embedded.make(folder)
+    folder = shared_folder / "embedded"
+    with FileLock(shared_folder / "embedded.lock"):
+        if not folder.is_dir():
+            embedded.make(folder)
     return folder
 
 

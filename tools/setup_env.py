@@ -190,9 +190,12 @@ def step(name: str, take: "Callable[..., Any]", *given: object) -> "Any":
 
 
 def install_lock(install: "tuple[object, ...]") -> None:
-    """Install what the lock says, and the two packages that are here for their data and not for their code."""
-    need(*install, "-r", LOCK)
+    """Install what the lock says, and the two packages that are here for their data and not for their code.
+
+    All of it is compiled now, as pip does: what cannot write its bytecode later would be compiled at every start.
+    """
     need(*install, "--no-deps", "-r", WITHOUT_DEPENDENCIES)
+    need(*install, "--compile-bytecode", "-r", LOCK)
 
 
 def install_this(install: "tuple[object, ...]") -> None:

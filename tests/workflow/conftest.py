@@ -13,14 +13,13 @@ from tests.workflow.project import Project
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+def finished(shared_folder: Path) -> Project:
     """The real DAG, run small and to its end; tests must not change it (see `project`)."""
-    base = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    folder = base / "finished"
-    with FileLock(base / "finished.lock"):
+    folder = shared_folder / "finished"
+    with FileLock(shared_folder / "finished.lock"):
         if not (folder / "done").is_file():
             shutil.rmtree(folder, ignore_errors=True)
-            project = Project.create(folder, tiny.save("llama", base / "tiny-llama-for-dag"))
+            project = Project.create(folder, tiny.save("llama", shared_folder / "tiny-llama-for-dag"))
             project.run("--cores", "2")
             (folder / "done").touch()
     return Project(folder)

@@ -15,7 +15,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 
-PRELOADED = ["snakemake.cli", "jsonschema", "psutil", "pyarrow.compute", "pyarrow.parquet", "tokenizers", "yaml"]
+PRELOADED = [
+    *("snakemake.cli", "snakemake.report.html_reporter", "smart_open", "filelock"),
+    *("jsonschema", "pandas", "psutil", "pyarrow.compute", "pyarrow.parquet", "tokenizers", "yaml"),
+]
 
 
 def _server() -> ForkServerContext:
@@ -34,16 +37,23 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> Comp
     """
     with tempfile.TemporaryDirectory() as temporary:
         out, err = (Path(temporary) / name for name in ("out", "err"))
-        process: BaseProcess = _server().Process(target=_child, args=(arguments, folder, environment, out, err))
-        process.start()
+        process = start(arguments, folder, environment, out, err)
         process.join(600)
         assert process.exitcode is not None, "snakemake did not end within ten minutes"
         return CompletedProcess(arguments, process.exitcode, out.read_text(), err.read_text())
 
 
+def start(arguments: list[str], folder: Path, environment: dict[str, str], out: Path, err: Path) -> BaseProcess:
+    """Start `snakemake ARGUMENTS` in a process group of its own, with its output in two files."""
+    process: BaseProcess = _server().Process(target=_child, args=(arguments, folder, environment, out, err))
+    process.start()
+    return process
+
+
 def _child(arguments: list[str], folder: Path, environment: dict[str, str], out: Path, err: Path) -> None:
     loaded = [name for name in sys.modules if name.partition(".")[0] == "plateaus"]
     assert not loaded, f"the forked process holds {loaded} of another folder"
+    os.setsid()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

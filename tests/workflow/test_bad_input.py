@@ -203,15 +203,6 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
     assert project.digests("results/tiny/data/*/extract/*") == before
 
 
-def test_a_trace_layer_with_nothing_after_it(project: Project):
-    edit("interpolate", "trace_layer", value=4)(project)
-    done = project.run("--cores", "1", check=False)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode != 0
-    assert errors
-    assert all("trace_layer is 4, the last of its 5 layers" in line for line in errors), errors
-
-
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
     logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
     assert len(logs) == 2 + 6 * 4 + 3  # fetch, six stages of shards, and claims, figures and report

@@ -20,7 +20,7 @@ from plateaus.model import accelerators
 from plateaus.plan import threads as thread_count
 from plateaus.prompts import sampling
 from plateaus.prompts.pairs import split
-from plateaus.run import code_inputs, job_environment, lock, memory, precheck
+from plateaus.run import code_inputs, job_environment, lock, memory, precheck, warm
 
 job_environment.prepare(Path(workflow.basedir) / "src")
 
@@ -94,6 +94,8 @@ GPU = int(bool(ACCELERATORS) if LOCAL else CONFIG["compute"]["device"] == "cuda"
 THREADS = thread_count.of_job(
     CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU
 )
+if LOCAL and not ACCELERATORS and not workflow.dryrun:
+    warm.offer()
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
 
 

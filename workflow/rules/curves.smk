@@ -25,7 +25,7 @@ rule extract:
             prompts=CONFIG["prompts"],
         ),
     shell:
-        "exec python -m plateaus.stages.extract --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm extract --slice {params.slice:q} {params.call:q}"
 
 
 rule interpolate:
@@ -51,4 +51,4 @@ rule interpolate:
         ),
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:
-        "exec python -m plateaus.stages.interpolate --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm interpolate --slice {params.slice:q} {params.call:q}"

@@ -22,7 +22,7 @@ rule freeze:
         ),
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:
-        "exec python -m plateaus.stages.freeze --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm freeze --slice {params.slice:q} {params.call:q}"
 
 
 rule jacobian:
@@ -48,7 +48,7 @@ rule jacobian:
         ),
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:
-        "exec python -m plateaus.stages.jacobian --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm jacobian --slice {params.slice:q} {params.call:q}"
 
 
 rule spline:
@@ -73,4 +73,4 @@ rule spline:
         ),
         call=lambda wildcards, threads: call(wildcards, threads),
     shell:
-        "exec python -m plateaus.stages.spline --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm spline --slice {params.slice:q} {params.call:q}"

@@ -22,4 +22,4 @@ rule fetch:
             wildcards, threads, **like_folder(wildcards.model)
         ),
     shell:
-        "exec python -m plateaus.stages.fetch --slice {params.slice:q} {params.call:q}"
+        "exec python -m plateaus.run.warm fetch --slice {params.slice:q} {params.call:q}"

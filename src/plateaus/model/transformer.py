@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.model import architecture, lean_imports, loading
+from plateaus.model import architecture, loading
 from plateaus.model.freezing import Freezing
 from plateaus.model.prefix import Prefix
 
@@ -71,7 +71,7 @@ class Transformer:
             InputError: if this machine has no such device, or norms that should be linear are not.
         """
         chosen = loading.pick_device(device)
-        return cls(lean_imports.lean(lambda: loading.boot(folder, chosen, centre)))
+        return cls(loading.boot(folder, chosen, centre))
 
     # ---- whole sequences -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -100,25 +101,40 @@ def test_the_readme_of_the_config_is_what_the_schema_says(root, schema):
     assert (root / "config/README.md").read_text(encoding="utf-8") == readme.text(schema)
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Return the modules of this package that a statement loads in a new process."""
-    program = f"import sys; {statement}; print(*(name for name in sys.modules if name.split('.')[0] == 'plateaus'))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+IMPORTING = """
+import json, os, sys, torch, pandas, pyarrow.parquet, scipy.stats, matplotlib.figure
+for module in sys.argv[1:]:
+    if os.fork() == 0:
+        __import__(module)
+        print(json.dumps([module, sorted(name for name in sys.modules if name.split(".")[0] == "plateaus")]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+"""Imports each module in a fork of its own of a process that holds none of ours."""
 
 
-@pytest.mark.parametrize("stage", stages.STAGES)
-def test_code_inputs_are_all_modules_that_the_stage_really_imports(stage):
-    """The list found in the source contains every module of this package that importing the stage loads."""
-    loaded = loaded_by(f"import plateaus.stages.{stage}")
-    assert loaded - loaded_by("import plateaus.stages.runner") <= set(code_inputs.modules_of(stage))
+def test_code_inputs_are_all_modules_that_each_stage_really_imports():
+    """The list found in the source holds every module of ours that importing the stage loads."""
+    named = [f"plateaus.stages.{stage}" for stage in ("runner", *stages.STAGES)]
+    done = subprocess.run([sys.executable, "-c", IMPORTING, *named], capture_output=True, text=True, check=True)
+    loaded = {module: set(names) for module, names in map(json.loads, done.stdout.splitlines())}
+    assert list(loaded) == named
+    for stage in stages.STAGES:
+        missing = loaded[f"plateaus.stages.{stage}"] - loaded["plateaus.stages.runner"]
+        assert missing - set(code_inputs.modules_of(stage)) == set(), stage
 
 
-@pytest.mark.parametrize("stage", ["sharpness", "claims", "figures", "report"])
-def test_stages_after_the_curves_do_not_import_torch(stage):
-    program = f"import sys, plateaus.stages.{stage}\nprint('torch' in sys.modules or 'transformers' in sys.modules)"
+def test_stages_after_the_curves_do_not_import_torch():
+    named = ", ".join(f"plateaus.stages.{stage}" for stage in ("sharpness", "claims", "figures", "report"))
+    program = f"import sys, {named}; print('torch' in sys.modules or 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_checks_before_a_run_import_no_statistics_and_no_torch():
+    program = "import sys, plateaus.run.precheck; print({'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(

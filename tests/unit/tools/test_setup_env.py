@@ -133,8 +133,8 @@ def test_steps_come_in_order_and_a_second_call_does_nothing(machine: Machine):
     assert machine.asked[2:] == [
         f"python -m pip install --no-input --disable-pip-version-check {UV}",
         f"uv pip install {TORCH}+cpu -c requirements.lock",
-        "uv pip install -r requirements.lock",
         "uv pip install --no-deps -r requirements-nodeps.lock",
+        "uv pip install --compile-bytecode -r requirements.lock",
         "uv pip install --no-deps --no-build-isolation --editable .",
         f"uv pip install {machine.module.QUARTO}",
         "uv pip uninstall quarto-cli",
@@ -175,7 +175,9 @@ def test_builds_of_torch_that_are_tried(machine: Machine, monkeypatch, platform,
     assert tried == [f"uv pip install {build} -c requirements.lock" for build in builds]
 
 
-@pytest.mark.parametrize("where", ["-m venv", f"install {TORCH}", "install -r", "install --no-deps", "quarto-cli"])
+@pytest.mark.parametrize(
+    "where", ["-m venv", f"install {TORCH}", "install --compile-bytecode", "install --no-deps", "quarto-cli"]
+)
 def test_an_interrupted_set_up_leaves_no_stamp_and_is_made_afresh(machine: Machine, where):
     machine.stops = where
     assert machine.module.main() == 130
@@ -194,11 +196,11 @@ def test_a_changed_input_makes_the_environment_afresh(machine: Machine, name):
         file.write("# another line\n")
     machine.asked.clear()
     assert machine.module.main() == 0
-    assert "uv pip install -r requirements.lock" in machine.asked
+    assert "uv pip install --compile-bytecode -r requirements.lock" in machine.asked
 
 
 def test_a_failing_install_gives_one_message_with_the_log_and_no_stamp(machine: Machine, capsys):
-    machine.fails = ("uv pip install -r",)
+    machine.fails = ("uv pip install --compile-bytecode",)
     assert machine.module.main() == 1
     error = capsys.readouterr().err.strip()
     assert error.startswith("Set-up failed: uv failed; its whole output is in ")
