@@ -35,6 +35,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         across.draw(ax, points, results, settings)
         positive = [point.x for point in points if point.x > 0]
         ax.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.5)
+        ax.xaxis.set_major_formatter(lambda step, _: f"{step:g}")
         ax.set_xlim(left=0)
         ax.set_xlabel("Training step")
         ax.set_title(style.drawable(name), loc="left")

@@ -7,7 +7,7 @@ import numpy as np
 from plateaus.data.results import Results
 from plateaus.drawing import style, wording
 from plateaus.drawing.contract import Drawing, LeftOut, Settings
-from plateaus.judging import judged
+from plateaus.judging import judged, words
 
 TITLE = "The claims"
 READS = (judged.READS[0],)
@@ -24,7 +24,8 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     tested = [one for one in found.judged if one.scaled(margin) is not None]
     if not tested:
         reasons = {str(one.entry["reason"]) for one in found.judged if one.entry["reason"]}
-        return LeftOut(f"no claim was tested ({wording.listed(sorted(reasons)[:2]) or 'claims.tests is empty'})")
+        why = wording.listed(sorted(reasons)[:2]) if reasons else "claims.tests is empty"
+        return LeftOut(f"no claim was tested ({why})")
     from matplotlib.figure import Figure
 
     models = [name for name in results.models if any(one.model == name for one in tested)]
@@ -45,7 +46,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         marker = (">" if scaled.estimate > EDGE else "<") if outside else "o"
         filled = one.verdict in ("holds", "contradicted")
         ax.plot([at], [y], marker=marker, color=colour, markerfacecolor=colour if filled else "white", zorder=3)
-        ax.text(EDGE + 0.25, y, judged.SYMBOLS[one.verdict], va="center", ha="left", color=colour, fontsize=9)
+        ax.text(EDGE + 0.25, y, words.SYMBOLS[one.verdict], va="center", ha="left", color=colour, fontsize=9)
     for number, name in enumerate(models):
         ax.plot([], [], color=style.CATEGORIES[number % len(style.CATEGORIES)], marker="o", label=name)
     titles = {one.claim: str(one.entry["title"]) for one in tested}
@@ -56,14 +57,14 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     ax.set_xlabel("Effect / smallest effect that counts")
     if len(models) > 1:
         figure.legend(loc="outside lower center", ncols=min(3, len(models)), handlelength=1.5)
-    counts = {word: sum(one.verdict == word for one in tested) for word in judged.SYMBOLS}
+    counts = {word: sum(one.verdict == word for one in tested) for word in words.SYMBOLS}
     said = wording.listed(f"{count} {word}" for word, count in counts.items() if count)
     caption = (
         "**The claims, by effect.** Each mark is an estimate with its interval: the distance from no effect, positive "
         "in the direction that the post predicts, in units of the smallest effect that counts (1, dashed). For a claim "
         "that something does *not* matter, it is the distance left to the equivalence margin, in units of that margin."
         " A filled mark is a claim that holds or is contradicted. The symbols on the right are the verdicts: "
-        f"{wording.listed(f'{symbol} {word}' for word, symbol in judged.SYMBOLS.items() if counts[word])}. A mark with "
+        f"{wording.listed(f'{symbol} {word}' for word, symbol in words.SYMBOLS.items() if counts[word])}. A mark with "
         "an arrow at an edge lies beyond that edge."
     )
     alt = f"A forest plot of {wording.plural(len(claims), 'claim')} on {wording.listed(models)}: {said}. " + " ".join(

@@ -12,10 +12,8 @@ import pandas as pd
 
 from plateaus.data import tables
 from plateaus.data.results import Results, table_path
+from plateaus.judging.words import NOT_TESTED
 
-NOT_TESTED = "not tested"
-SYMBOLS = {"holds": "✔", "holds weakly": "◔", "not seen": "○", "contradicted": "✘", NOT_TESTED: "–"}
-"""Verdict to its symbol, so that a verdict is never shown by colour alone."""
 READS = (tables.CLAIMS, tables.CLAIM_VALUES)
 
 

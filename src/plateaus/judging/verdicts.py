@@ -19,14 +19,7 @@ from typing import NamedTuple
 
 from plateaus.judging.interface import Claim, Finding, Rules
 from plateaus.judging.statistics import benjamini_hochberg
-
-HOLDS, WEAKLY, NOT_SEEN, CONTRADICTED, NOT_TESTED = (
-    "holds",
-    "holds weakly",
-    "not seen",
-    "contradicted",
-    "not tested",
-)
+from plateaus.judging.words import CONTRADICTED, HOLDS, NOT_SEEN, NOT_TESTED, WEAKLY
 
 
 class Oriented(NamedTuple):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plateaus.judging.interface import Rules
-from plateaus.judging.verdicts import NOT_TESTED, Judgement, minimal_effect, number, orient, p_text
+from plateaus.judging.verdicts import Judgement, minimal_effect, number, orient, p_text
+from plateaus.judging.words import SYMBOLS
 
-SYMBOLS = {"holds": "✔", "holds weakly": "◔", "not seen": "○", "contradicted": "✘", NOT_TESTED: "–"}
 WORST = 3
 """Number of counter-examples that are listed."""
 

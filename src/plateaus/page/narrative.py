@@ -18,7 +18,7 @@ from plateaus.data.results import Results
 from plateaus.drawing import panels, wording
 from plateaus.drawing.contract import Settings
 from plateaus.figures import f08_step_sizes, x01_suite, x02_tokens
-from plateaus.judging import judged
+from plateaus.judging import judged, words
 from plateaus.page import findings
 
 NEARLY_STRAIGHT = 0.7
@@ -258,7 +258,7 @@ def claims(results: Results) -> str:
     for model in dict.fromkeys(one.model for one in found.judged if one.tested):
         mine = [one for one in found.judged if one.model == model]
         parts = []
-        for word in judged.SYMBOLS:
+        for word in words.SYMBOLS:
             names = [one.claim for one in mine if one.verdict == word]
             if names:
                 parts.append(f"*{word}* for {wording.listed(names)}")

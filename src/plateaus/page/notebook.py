@@ -22,7 +22,7 @@ from plateaus.data.results import table_path
 from plateaus.drawing import panels, wording
 from plateaus.errors import InputError
 from plateaus.figures import drawn, x02_tokens
-from plateaus.judging import judged
+from plateaus.judging import judged, words
 from plateaus.page import dag, narrative, player
 from plateaus.page import tables as page_tables
 
@@ -123,7 +123,7 @@ class Page:
             print(f"## {name}: {wording.escape(str(entry['title']))} {{#{self._claim_section(name)}}}\n")
             print(f"**What the post says.** {wording.escape(str(entry['says']))}\n")
             for one in of_claim:
-                print(f"- {judged.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
+                print(f"- {words.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
                 for further in one.entry.get("secondary", []):
                     print(f"    - {wording.escape(_further(further))}")
             print()

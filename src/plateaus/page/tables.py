@@ -12,7 +12,7 @@ from plateaus.data import tables
 from plateaus.data.results import Results
 from plateaus.drawing import panels, wording
 from plateaus.drawing.contract import Settings
-from plateaus.judging import judged
+from plateaus.judging import judged, words
 from plateaus.page import narrative
 
 
@@ -67,12 +67,12 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
         tested = [one for one in of_claim if one.tested]
         for number, one in enumerate(tested):
             low, high = one.entry["interval"]
-            cells = [f"{judged.SYMBOLS[one.verdict]} {one.verdict}"]
+            cells = [f"{words.SYMBOLS[one.verdict]} {one.verdict}"]
             cells += [f"{_number(one.entry['estimate'])} ({_number(low)} to {_number(high)})", str(one.entry["n"])]
             rows.append([claim if number == 0 else "", title if number == 0 else "", *cells, f"`{one.model}`"])
         if not tested:
             reason = wording.escape(wording.shortened(str(of_claim[0].entry["reason"]), 90))
-            verdict = f"{judged.SYMBOLS[judged.NOT_TESTED]} {judged.NOT_TESTED}"
+            verdict = f"{words.SYMBOLS[words.NOT_TESTED]} {words.NOT_TESTED}"
             rows.append([claim, title, f"{verdict}: {reason}", "", "", ""])
     caption = (
         "The post's claims, with the verdict for each of these models. @sec-claims gives the measure behind each "

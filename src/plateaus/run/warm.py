@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 OFFERED = "PLATEAUS_WARM_DRIVER"
-"""Environment variable with the process id of the Snakemake whose jobs may share a start-up."""
+"""Environment variable with the id of the process, usually Snakemake's, whose jobs may share a start-up."""
 STAGES = frozenset({"fetch", "extract", "interpolate", "freeze", "jacobian", "spline"})
 """The stages that load a model."""
 LIBRARIES = (
@@ -45,9 +45,9 @@ MESSAGE_BYTES = 2**22
 
 
 def offer() -> None:
-    """Let the jobs of this Snakemake share a start-up, where that is safe."""
+    """Let the jobs of this process share a start-up, where that is safe and none is offered by a process above it."""
     if sys.platform == "linux":
-        os.environ[OFFERED] = str(os.getpid())
+        os.environ.setdefault(OFFERED, str(os.getpid()))
 
 
 def main() -> None:
@@ -98,7 +98,13 @@ def ask(
         connection = _connect(place, arguments, driver, libraries)
     except OSError:
         return None
-    request = {"module": module, "arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}
+    request = {
+        "module": module,
+        "arguments": list(arguments),
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "path": sys.path,
+    }
     with connection:
         socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [1, 2])
         answer = connection.makefile().read()
@@ -206,7 +212,7 @@ def _attend(connection: socket.socket) -> None:
         os.close(alive)
         _become(request, files)
     os.close(held_by_job)
-    ended, _, _ = select.select([alive, connection], [], [])
+    ended, _, _ = select.select([alive, connection.fileno()], [], [])
     if alive not in ended:
         os.kill(job, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
@@ -224,6 +230,7 @@ def _become(request: dict[str, object], files: Sequence[int]) -> None:
         os.chdir(str(request["folder"]))
         os.environ.clear()
         os.environ.update(request["environment"])  # type: ignore[call-overload]
+        sys.path[:] = request["path"]  # type: ignore[call-overload]
         for name in [name for name in sys.modules if name.partition(".")[0] == "plateaus"]:
             del sys.modules[name]
         status = _status_of(str(request["module"]), request["arguments"])  # type: ignore[arg-type]

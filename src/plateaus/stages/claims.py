@@ -12,7 +12,8 @@ from plateaus.data.results import Results, table_path
 from plateaus.data.tables import atomic_path
 from plateaus.judging import testing, written
 from plateaus.judging.interface import Rules
-from plateaus.judging.verdicts import NOT_TESTED, judge
+from plateaus.judging.verdicts import judge
+from plateaus.judging.words import NOT_TESTED
 from plateaus.run.code_inputs import code_digest
 from plateaus.stages.runner import Job, run
 

@@ -261,11 +261,9 @@ def test_closed_forms_equal_autograd_in_float32_on_the_embedded_model(embedded_f
         branch = mlp_of(model.bridge, layer)
         read = trace.mlp_input[trace.layers.index(layer)]
         found = mlp_jacobian.jacobian_norms(branch, mlp_jacobian.gram(branch), read, branch.linearise(read))
-        plain = oracle.blocks_of(model.bridge.original_model)[layer]
         for step, row in enumerate(read):
             matrix = torch.func.jacrev(lambda x, branch=branch: branch(x[None])[0])(row)
             assert abs(found.mlp[step] / matrix.norm() - 1) < 1e-4
-        assert plain is not None
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

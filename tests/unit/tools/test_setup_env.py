@@ -254,7 +254,7 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(machine: Machi
     monkeypatch.setattr(module, "LOG", tmp_path / "setup.log")
     child = "import os, time; open('child', 'w').write(str(os.getpid())); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    assert module.run(sys.executable, "-c", parent, seconds=2) is False
+    assert module.run(sys.executable, "-c", parent, seconds=1) is False
     (tmp_path / "child").read_text()
     for process in psutil.process_iter():
         if process.pid == int((tmp_path / "child").read_text()):
