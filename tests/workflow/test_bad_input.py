@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from plateaus.claims import registry
+from plateaus.config.reading import load_schema, resolve
+from plateaus.errors import InputError
+from plateaus.prompts import sampling
+from plateaus.run import precheck
 from tests import tiny
 from tests.workflow.project import CONFIG, PAIRS, Project
 
@@ -156,8 +162,25 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bad_input_gives_one_clear_line(case, project: Project, monkeypatch):
+THROUGH_SNAKEMAKE = (
+    "unknown key",
+    "no models",
+    "cut safetensors",
+    "pickles only",
+    "a suite that is not its manifest's",
+    "word of two tokens",
+    "no room",
+    "results in the way",
+    "copied without records",
+    "fetched model damaged",
+    "little memory",
+    "absent Quarto",
+)
+"""At least one of each function that checks; the others are put to the same functions without Snakemake around them."""
+
+
+@pytest.mark.parametrize("case", THROUGH_SNAKEMAKE)
+def test_bad_input_gives_one_clear_line_and_changes_nothing(case, project: Project, monkeypatch):
     change, expected = CASES[case]
     before = project.digests("results/tiny/**/*")
     change(project)
@@ -173,6 +196,28 @@ def test_bad_input_gives_one_clear_line(case, project: Project, monkeypatch):
     assert time.monotonic() - start < 30
     after = project.digests("results/tiny/**/*")
     assert after == before
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - set(THROUGH_SNAKEMAKE)))
+def test_bad_input_is_found_by_the_checks_before_a_run(case, tiny_folder, tmp_path: Path, monkeypatch):
+    change, expected = CASES[case]
+    project = Project.create(tmp_path / "project", tiny_folder("llama"))
+    change(project)
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(InputError) as caught:
+        check(yaml.safe_load(Path("test.yaml").read_text(encoding="utf-8")))
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message, message
+
+
+def check(raw: dict[str, Any]) -> None:
+    """The checks of workflow/rules/common.smk, in its order."""
+    config = resolve(raw, load_schema())
+    pairs = sampling.pairs_of(config["prompts"])
+    registry.files_in(config["claims"]["folder"])
+    precheck.check_run(config, pairs, Path("resources/models"), Path("results") / config["run"])
 
 
 def test_unwritable_results_folder(project: Project):

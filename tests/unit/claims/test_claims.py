@@ -76,7 +76,7 @@ def test_correction_is_over_claims_and_models(made):
 
 # ---- error rates ---------------------------------------------------------------------------------
 
-SETS = 60
+SETS = 40
 
 
 @pytest.mark.slow
@@ -209,14 +209,13 @@ def test_no_claim_raises_on_a_missing_table_an_empty_one_or_a_missing_column(mad
     frame = made.tables[MODEL, table]
     without = {key: value for key, value in made.tables.items() if key != (MODEL, table)}
     needing = {module.CLAIM.id for module in registry.chosen(IDS) if table in module.CLAIM.needs}
-    for broken in (
-        Made(without),
-        Made({**without, (MODEL, table): frame.iloc[:0]}),
-        *(Made({**without, (MODEL, table): frame.drop(columns=name)}) for name in frame.columns),
-    ):
+    for broken in (Made(without), Made({**without, (MODEL, table): frame.iloc[:0]})):
         found = reasons(broken)
         assert set(found) == set(IDS)
         assert all(not reason for name, reason in found.items() if name not in needing and table != "endpoints")
+    affected = IDS if table == "endpoints" else tuple(sorted(needing))
+    for name in frame.columns:
+        assert set(reasons(Made({**without, (MODEL, table): frame.drop(columns=name)}), affected)) == set(affected)
     assert table == "endpoints" or needing
 
 

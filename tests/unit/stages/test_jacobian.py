@@ -244,7 +244,7 @@ def test_gains_telescope_to_the_growth_of_the_steps(kind, tiny_folder):
 
 
 def test_gains_telescope_on_the_embedded_model(embedded_folder):
-    model, trace = traced(embedded_folder, steps=2001, layer=26)
+    model, trace = traced(embedded_folder, steps=801, layer=26)
     rows = measured(model, trace, components=["block"], exact=False, probes=2)
 
     def step_size(x):
