@@ -14,7 +14,7 @@ from plateaus.drawing.contract import Settings
 from plateaus.figures import f07_no_layernorm
 
 SMALL_CHANGE = 0.05
-"""If a boundary's width changes by at most this much, the text says that it hardly changes."""
+"""If widths of a boundary differ by at most this much, the text says that they hardly change."""
 
 
 def _logits(results: Results, model: str, pair: str, settings: Settings) -> Sharpness[float]:

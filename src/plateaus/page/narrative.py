@@ -20,11 +20,10 @@ from plateaus.drawing.contract import Settings
 from plateaus.figures import f08_step_sizes, x01_suite, x02_tokens
 from plateaus.judging import judged, words
 from plateaus.page import findings
+from plateaus.page.findings import SMALL_CHANGE
 
 NEARLY_STRAIGHT = 0.7
 """A curve whose boundary is at least this wide is called about as gradual as a straight line."""
-SMALL_CHANGE = 0.05
-"""If the widths of a series differ by less than this, the text says that they hardly change."""
 STEADY, ON_THE_WHOLE = 0.9, 0.5
 """Smallest absolute rank correlations at which a change is called steady, and a change on the whole."""
 PEAK = 1.25
@@ -77,7 +76,7 @@ def failing(sharpness: Sharpness[float], rule: Rule) -> str:
 
 def trend(x: Sequence[float], y: Sequence[float]) -> str:
     """Say how y changes with x: `falls steadily`, `rises on the whole`, `has no clear trend`, `hardly changes`."""
-    if max(y) - min(y) < SMALL_CHANGE:
+    if max(y) - min(y) <= SMALL_CHANGE:
         return "hardly changes"
     correlation = float(spearmanr(x, y).statistic)
     if not abs(correlation) >= ON_THE_WHOLE:
@@ -167,7 +166,7 @@ def _along(name: str, found: Mapping[int, float], what: str) -> str:
 def _largest_fall(found: Mapping[int, float]) -> str:
     layers = sorted(found)
     total = found[layers[0]] - found[layers[-1]]
-    if len(layers) < 3 or total < SMALL_CHANGE:
+    if len(layers) < 3 or total <= SMALL_CHANGE:
         return ""
     falls = {after: found[before] - found[after] for before, after in pairwise(layers)}
     layer = max(falls, key=lambda after: falls[after])

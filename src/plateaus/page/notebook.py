@@ -23,7 +23,7 @@ from plateaus.drawing import panels, wording
 from plateaus.errors import InputError
 from plateaus.figures import drawn, x02_tokens
 from plateaus.judging import judged, words
-from plateaus.page import dag, narrative, player
+from plateaus.page import dag, findings, narrative, player
 from plateaus.page import tables as page_tables
 
 VARIABLE = "PLATEAUS_REPORT"
@@ -57,7 +57,7 @@ class Page:
     thresholds: ClassVar[dict[str, Text]] = {
         "straight": Text(STRAIGHT_WIDTH),
         "nearly_straight": Text(narrative.NEARLY_STRAIGHT),
-        "small": Text(narrative.SMALL_CHANGE),
+        "small": Text(findings.SMALL_CHANGE),
         "steady": Text(narrative.STEADY),
         "on_the_whole": Text(narrative.ON_THE_WHOLE),
         "peak": Text(narrative.PEAK),
@@ -180,7 +180,9 @@ class Page:
             for table in drawing.tables
             if table not in of_run
         ]
-        return f"Figure: {', '.join(links)}. Drawn from {'; '.join(sources)}."
+        name = drawing.file.stem
+        code = f"figures/{name if name in figures.NAMES else 'claim'}.py"
+        return f"Figure: {', '.join(links)}. Drawn by `{code}` from {'; '.join(sources)}."
 
     def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
         """Return links to the given shards of a table, or their number if there are many."""
