@@ -47,7 +47,7 @@ test: setup ## run the tests
 check: setup ## check lint, formatting, types and import order of the Python code and the workflow
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
-	@.venv/bin/mypy
+	@.venv/bin/mypy --num-workers 2
 	@.venv/bin/lint-imports
 	@.venv/bin/snakefmt --check Snakefile workflow
 	@.venv/bin/snakemake --lint

@@ -22,6 +22,7 @@ from plateaus.model.architecture import mlp_of
 from plateaus.model.transformer import Transformer
 from plateaus.plan import __main__ as command
 from plateaus.plan import calibration, estimate, flops, layout, measured, schedule, shapes, speed, storage, threads
+from plateaus.plan.machine import machine
 from plateaus.prompts import sampling
 from plateaus.prompts.pairs import Pair, split, tokenise_with_file
 from plateaus.run import precheck
@@ -448,3 +449,8 @@ def test_room_is_checked_by_the_plan(schema, tmp_path, monkeypatch):
     monkeypatch.setattr(precheck.shutil, "disk_usage", disk(0.99 * needed))
     with pytest.raises(InputError, match="make room"):
         precheck.check_room(small, [PAIR], tmp_path, tmp_path)
+
+
+def test_a_machine_that_does_not_name_its_processor_still_has_a_name(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "no such line")
+    assert machine().endswith(" cores")

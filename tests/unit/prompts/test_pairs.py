@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import Pair, pairs_digest, read_pairs, shard_of, split, tokenise
+from plateaus.prompts.pairs import Pair, pairs_digest, read_pairs, shard_of, split, tokenise, tokenise_with_file
 
 PAIRS = [
     Pair(f"p{number}", "The house was", "big", word, "") for number, word in enumerate(["in", "on", "at", "by", "of"])
@@ -63,3 +63,12 @@ def test_the_digest_sees_content_and_not_order():
 def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path):
     (tmp_path / "t.tsv").write_bytes("﻿id\tcontext\ta\tb\ttags\r\nx\tThe\tbig\tin\tt\r\n".encode())
     assert read_pairs(tmp_path / "t.tsv") == [Pair("x", "The", "big", "in", "t")]
+
+
+def test_a_table_that_is_not_text_and_a_tokenizer_that_is_none_are_named(tmp_path):
+    (tmp_path / "pairs.tsv").write_bytes(b"id\tcontext\ta\tb\ttags\nx\tThe \xff\n")
+    with pytest.raises(InputError, match=r"pairs\.tsv cannot be read .*save it as UTF-8"):
+        read_pairs(tmp_path / "pairs.tsv")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"model m: .*tokenizer\.json cannot be read as a tokenizer"):
+        tokenise_with_file([Pair("x", "The", "a", "b", "")], tmp_path / "tokenizer.json", "m")

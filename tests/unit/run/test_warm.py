@@ -21,6 +21,8 @@ if sys.argv[1] == "sleep":
     Path("pid").write_text(str(os.getpid()))
     import time
     time.sleep(60)
+if sys.argv[1] == "crash":
+    raise RuntimeError("it broke")
 sys.exit({"fail": 3, "text": "a message"}.get(sys.argv[1], 0))
 """
 ASK = """
@@ -77,6 +79,9 @@ def test_a_job_has_its_own_arguments_folder_environment_output_and_status(run: R
         assert out.strip().endswith("true]")  # the library had been imported before the job began
         assert err.startswith("said to stderr")
     assert results[2][2].endswith("a message\n")
+    status, _, err = run.ask("crash")
+    assert status == 1
+    assert err.endswith("RuntimeError: it broke\n")
 
 
 def test_a_job_ends_with_the_one_who_asked_for_it(run: Run):
@@ -95,8 +100,13 @@ def test_the_shared_process_ends_with_the_run_and_leaves_nothing(run: Run):
     assert gone(run.place.exists)
 
 
-def test_a_shared_process_that_was_killed_is_started_again(run: Run):
-    run.ask("work")
+def test_a_shared_process_that_was_killed_is_started_again_and_its_folder_removed(run: Run):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = run.folder / f"plateaus-{os.getuid()}-{ended.pid}"
+    left.mkdir()
+    run.ask("work", "more " * 20_000)  # a request of many packets
+    assert not left.exists()
     listed = psutil.process_iter(["cmdline"])
     (server,) = [one for one in listed if f"serve('{run.place}'" in " ".join(one.info["cmdline"] or [])]
     server.kill()
