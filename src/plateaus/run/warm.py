@@ -196,7 +196,7 @@ def _is_running(process: int) -> bool:
 
 
 def _attend(connection: socket.socket) -> None:
-    """Run one job in a fork of its own, answer with its exit status, and kill it when the one who asked is gone."""
+    """Run one job in a fork, answer with its exit status, and kill the job if the process that asked for it ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     text, files, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 2)
     while not text.endswith(b"\n"):
