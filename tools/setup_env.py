@@ -130,7 +130,11 @@ def need(*command: object) -> None:
 def make_environment() -> "tuple[object, ...]":
     """Make .venv afresh and return the command that installs into it: uv from the PATH, else one that pip brings."""
     if OURS.exists():
-        shutil.rmtree(str(VENV))
+        for path in VENV.iterdir():  # all but the mark, so that this can be interrupted as well
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(str(path))
+            elif path != OURS:
+                path.unlink()
     elif VENV.exists() and any(VENV.iterdir()):
         raise SetupError(f"{VENV} was not made by this set-up: move it away")
     gigabytes, free = 9 if gpu() else 3, shutil.disk_usage(str(ROOT)).free / 1e9

@@ -178,11 +178,17 @@ def test_builds_of_torch_that_are_tried(machine: Machine, monkeypatch, platform,
 @pytest.mark.parametrize(
     "where", ["-m venv", f"install {TORCH}", "install --compile-bytecode", "install --no-deps", "quarto-cli"]
 )
-def test_an_interrupted_set_up_leaves_no_stamp_and_is_made_afresh(machine: Machine, where):
+def test_an_interrupted_set_up_leaves_no_stamp_and_is_made_afresh(machine: Machine, monkeypatch, where):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
     machine.stops = where
     assert machine.module.main() == 130
     assert not machine.ready()
     (machine.root / ".venv" / "half-written").touch()
+    with monkeypatch.context() as patch:  # interrupted again while the remains are removed
+        patch.setattr(machine.module.shutil, "rmtree", interrupted)
+        assert machine.module.main() == 130
     machine.stops = None
     assert machine.module.main() == 0
     assert machine.ready()
