@@ -46,8 +46,9 @@ MESSAGE_BYTES = 2**22
 
 def offer() -> None:
     """Let the jobs of this process share a start-up, where that is safe and none is offered by a process above it."""
-    if sys.platform == "linux":
-        os.environ.setdefault(OFFERED, str(os.getpid()))
+    above = os.environ.get(OFFERED, "")
+    if sys.platform == "linux" and not (above.isdigit() and _is_running(int(above))):
+        os.environ[OFFERED] = str(os.getpid())
 
 
 def main() -> None:
@@ -107,8 +108,12 @@ def ask(
     }
     with connection:
         socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [1, 2])
-        answer = connection.makefile().read()
-    return int(answer) if answer else 1
+        answer = ""
+        with contextlib.suppress(ConnectionError):
+            answer = connection.makefile().read()
+    if not answer:
+        print(f"error: {module}: the process that ran this job ended without an answer: run again", file=sys.stderr)
+    return int(answer or 1)
 
 
 def _connect(place: Path, arguments: Sequence[str], driver: int, libraries: Sequence[str]) -> socket.socket:

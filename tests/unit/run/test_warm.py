@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from plateaus.run import warm
+
 JOB = """
 import json, os, sys
 from pathlib import Path
@@ -111,6 +113,30 @@ def test_a_shared_process_that_was_killed_is_started_again_and_its_folder_remove
     (server,) = [one for one in listed if f"serve('{run.place}'" in " ".join(one.info["cmdline"] or [])]
     server.kill()
     assert run.ask("fail")[0] == 3
+
+
+def test_a_job_whose_answer_never_comes_is_one_line(run: Run):
+    asking = run.start("sleep")
+    assert gone(lambda: not (run.folder / "pid").is_file() or not (run.folder / "pid").read_text())
+    job = psutil.Process(int((run.folder / "pid").read_text()))
+    attending = job.parent()
+    assert attending is not None
+    attending.kill()
+    job.kill()
+    assert asking.wait(10) == 1
+    assert asking.stderr is not None
+    said = asking.stderr.read()
+    assert said.endswith("error: shared_job: the process that ran this job ended without an answer: run again\n"), said
+
+
+@pytest.mark.parametrize("above", ["", "ended", "running"])
+def test_a_start_up_is_offered_unless_a_running_process_offers_one(above, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    running = os.getppid()
+    monkeypatch.setenv(warm.OFFERED, {"": "", "ended": str(ended.pid), "running": str(running)}[above])
+    warm.offer()
+    assert int(os.environ[warm.OFFERED]) == (running if above == "running" else os.getpid())
 
 
 def test_where_none_can_be_started_the_job_runs_by_itself(run: Run):
