@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -15,10 +16,12 @@ import pytest
 import yaml
 
 from plateaus.claims import registry
+from plateaus.config.models import model_key, weights_of
 from plateaus.config.reading import load_schema, resolve
 from plateaus.errors import InputError
 from plateaus.prompts import sampling
 from plateaus.run import precheck
+from plateaus.stages.fetch import make_model
 from tests import tiny
 from tests.workflow.project import CONFIG, PAIRS, Project
 
@@ -70,6 +73,16 @@ def pickled(folder: Path) -> None:
 
 def without(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
+
+
+def told(**changes: Any) -> Callable[[Project], None]:
+    """Change keys of the model's config.json."""
+
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+    return other_model(change)
 
 
 def broken_json(folder: Path) -> None:
@@ -128,6 +141,24 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "no config.json": (other_model(without("config.json")), ("no config.json",)),
     "broken config.json": (other_model(broken_json), ("config.json cannot be read",)),
     "no tokenizer": (other_model(without("tokenizer.json")), ("no tokenizer",)),
+    "mixture of experts": (told(num_local_experts=8), ("model tiny: spoilt is a mixture of experts", "num_local_experts is 8", "dense model")),
+    "state-space layers": (told(layer_types=["mamba"] * 5), ("recurrent or convolutional layers", "'mamba' in layer_types", "dense model")),
+    "encoder-decoder": (told(is_encoder_decoder=True), ("is an encoder-decoder", "causal language model")),
+    "encoder": (told(model_type="bert"), ("is an encoder", "without is_decoder: true", "causal language model")),
+    "attention that is not causal": (told(is_causal=False), ("attention that is not causal", "is_causal is false")),
+    "images": (told(text_config={"model_type": "llama"}), ("is a multimodal model", "only the text model")),
+    "code of its own": (told(model_type="own", auto_map={"AutoConfig": "x"}), ("needs Python code of its own", "model_type own", "never run")),
+    "unknown kind of model": (told(model_type="lama"), ("does not know", "model_type lama", "correct it")),
+    "no language-model head": (told(architectures=["LlamaModel"]), ("without a language-model head", "LlamaModel")),
+    "no attention heads": (told(num_attention_heads=0), ("has no attention heads", "num_attention_heads")),
+    "quantised weights": (told(quantization_config={"quant_method": "gptq"}), ("quantised weights", "gptq", "dequantise them first")),
+    "norms after the sum": (told(do_layer_norm_before=False), ("normalises the residual stream itself", "do_layer_norm_before is false")),
+    "one layer": (told(num_hidden_layers=1), ("has 1 layer", "2 or more")),
+    "a prompt that is too long": (told(max_position_embeddings=3), ("model tiny: the prompts of pair 'house-big-in' have 4 tokens", "at most 3", "shorten")),
+    "no such layer": (edit("interpolate", "layers", value=[0, 5]), ("model tiny: interpolate.layers or trace_layer", "layer 5 is not", "layers 0 to 4")),
+    "no such layer to freeze": (edit("freeze", "layers", value=[-6]), ("model tiny: freeze.layers", "layer -1 is not", "layers 0 to 4")),
+    "no such trace layer": (edit("interpolate", "trace_layer", value=9), ("interpolate.layers or trace_layer", "layer 9 is not")),
+    "the last layer traced": (edit("interpolate", "trace_layer", value=4), ("interpolate.trace_layer is 4, the last of its 5 layers", "choose an earlier one")),
     "no table": (edit("prompts", "table", value="none.tsv"), ("none.tsv does not exist",)),
     "no suite": (edit("prompts", "suite", value="none.tsv"), ("prompts.suite", "none.tsv does not exist")),
     "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has only 3 pairs")),
@@ -176,7 +207,7 @@ THROUGH_SNAKEMAKE = (
     "little memory",
     "absent Quarto",
 )
-"""At least one of each function that checks; the others are put to the same functions without Snakemake around them."""
+"""Some of each kind; the others are put to the same functions without Snakemake around them."""
 
 
 @pytest.mark.parametrize("case", THROUGH_SNAKEMAKE)
@@ -212,6 +243,40 @@ def test_bad_input_is_found_by_the_checks_before_a_run(case, tiny_folder, tmp_pa
         assert part in message, message
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("none.yaml", None, "--configfile none.yaml cannot be read (No such file or directory)"),
+        ("tabs.yaml", "run: x\n\tmodels: {}\n", "--configfile tabs.yaml, line 2 cannot be read (found character"),
+        ("list.yaml", "[1, 2]\n", "--configfile list.yaml cannot be read (it has no keys at top level)"),
+    ],
+)
+def test_a_config_that_cannot_be_read_gives_one_line(name, content, expected, tiny_folder, tmp_path: Path):
+    """Snakemake reads it before the Snakefile, so the profile checks it."""
+    project = Project.create(tmp_path / "project", tiny_folder("llama"))
+    if content is not None:
+        (project.folder / name).write_text(content, encoding="utf-8")
+    done = project.forked("--cores", "1", "--configfile", name)  # the last of several options counts
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert len(said) == 1, done.stderr
+    assert said[0].startswith(f"error: {expected}")
+
+
+def test_a_fetched_model_of_a_kind_that_cannot_be_swept_is_refused(tiny_folder, tmp_path: Path, monkeypatch):
+    """One that was fetched before its kind was known to be refused."""
+    project = Project.create(tmp_path / "project", tiny_folder("llama"))
+    config = resolve(copy.deepcopy(CONFIG), load_schema())
+    models = project.folder / "resources" / "models"
+    monkeypatch.chdir(project.folder)
+    fetched = models / model_key(config, "tiny")
+    make_model("tiny", weights_of(config, "tiny"), fetched)
+    precheck.check_models(config, models)
+    monkeypatch.setattr(precheck.refusals, "RULES", (lambda told: "is not wanted: use another",))
+    with pytest.raises(InputError, match=f"^model tiny: {fetched} is not wanted: use another$"):
+        precheck.check_models(config, models)
+
+
 def check(raw: dict[str, Any]) -> None:
     """The checks of workflow/rules/common.smk, in its order."""
     config = resolve(raw, load_schema())
@@ -244,7 +309,7 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
     assert done.returncode != 0
     assert errors
     assert all("interpolate.endpoint_tolerance (1e-30)" in line for line in errors)
-    assert "Traceback" not in done.stdout + done.stderr
+    assert not re.search(r"Traceback|Error\b|Exception\b", done.stdout + done.stderr)
     assert project.digests("results/tiny/data/*/extract/*") == before
 
 
@@ -257,20 +322,16 @@ def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
-    """A model that computes NaN cannot slip through: the table's own check names the column."""
+    """A model that computes NaN cannot slip through: the block that does so is named when the model is loaded."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from tests.unit.stages.test_interpolate import sweep_of
+    from plateaus.model.transformer import Transformer
 
     folder = tiny.save("llama", tmp_path / "nan")
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         model.model.layers[3].mlp.down_proj.weight[0, 0] = torch.nan
     model.save_pretrained(folder)
-    from plateaus.data import tables
-
-    columns = dict(sweep_of(folder, [0])[0].interpolate)
-    columns["pair"] = ["x"] * len(columns["step"])
-    with pytest.raises(ValueError, match="not finite"):
-        tables.build(tables.INTERPOLATE, columns)
+    with pytest.raises(InputError, match="layer 3 computes values that are not finite"):
+        Transformer.load(folder)

@@ -12,11 +12,13 @@ from plateaus.claims import registry
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
 from plateaus.config.slices import shown_pairs
+from plateaus.curves.layers import choose_layers
 from plateaus.data.canonical import digest
 from plateaus.errors import InputError
-from plateaus.plan import estimate
+from plateaus.plan import estimate, shapes
+from plateaus.prompts.lengths import check_lengths
 from plateaus.prompts.pairs import Pair, tokenise_with_file
-from plateaus.sources import checks, embedded
+from plateaus.sources import checks, config_json, embedded, refusals
 
 
 def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
@@ -36,6 +38,7 @@ def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, result
     check_writable(results)
     check_writable(models_folder)
     check_models(config, models_folder)
+    check_layers(config, models_folder)
     check_room(config, pairs, models_folder, results)
     check_tokenisation(config, pairs, models_folder)
     check_renderer(config)
@@ -97,20 +100,70 @@ def check_writable(folder: Path) -> None:
 
 
 def check_models(config: Config, models_folder: Path) -> None:
-    """Check that local folders are complete, the embedded model is installed, and fetched folders are unchanged.
+    """Check that local folders are complete, the embedded models are installed, and fetched folders are unchanged.
+
+    Of local and fetched models the kind is checked as well; random weights have the architecture of another model.
 
     Raises:
-        InputError: one of these is not so; the message names the folder or the package.
+        InputError: one of these is not so, or a model is of a kind that cannot be swept; the message names the folder
+            or the package.
     """
     for name, model in config["models"].items():
         fetched = models_folder / model_key(config, name)
         if (fetched / "card.json").is_file():
             checks.check_folder(fetched)
+            if model["source"] != "random":
+                refusals.check_config(fetched, name)
         elif model["source"] == "local":
             checks.check_local(Path(model["path"]), name)
+            refusals.check_config(Path(model["path"]), name)
             checks.check_layernorm(Path(model["path"]), model["layernorm"] == "removed", name)
         elif model["source"] == "embedded":
-            embedded.gguf_file()
+            embedded.parts(model["name"])
+
+
+def check_layers(config: Config, models_folder: Path) -> None:
+    """Check that every model whose number of layers is known has the layers that the config names.
+
+    The stages check this as well, for models whose shape is known only once they are fetched.
+
+    Raises:
+        InputError: a layer is not in a model, or the trace layer is a model's last one.
+    """
+    asked = config["interpolate"]["layers"], config["interpolate"]["trace_layer"], config["freeze"]["layers"]
+    for name in config["models"]:
+        count = _layers(config, name, models_folder)
+        if count is None:
+            continue
+        key = "interpolate.layers or trace_layer"
+        try:
+            choose_layers(asked[0], count)
+            trace_layer = choose_layers([asked[1]], count)[0]
+            key = "freeze.layers"
+            choose_layers(asked[2], count)
+        except ValueError as error:
+            raise InputError(f"model {name}: {key}: {error}") from None
+        if trace_layer == count - 1:
+            raise InputError(
+                f"model {name}: interpolate.trace_layer is {trace_layer}, the last of its {count} layers, so there is "
+                "no later layer to record: choose an earlier one"
+            )
+
+
+def _layers(config: Config, name: str, models_folder: Path) -> int | None:
+    """Return the number of layers of a model, or None if it is not known before the model is fetched."""
+    told = config_json.read(_folder(config, name, models_folder))
+    if told is not None:
+        return config_json.layers_of(told)
+    shape = shapes.shape_of(config, name, models_folder)
+    return None if shape is None else shape.layers
+
+
+def _folder(config: Config, name: str, models_folder: Path) -> Path:
+    """Return the folder of a model: the fetched one, or before that, for a local model, the one it is fetched from."""
+    fetched = models_folder / model_key(config, name)
+    model = config["models"][name]
+    return Path(model["path"]) if model["source"] == "local" and not (fetched / "card.json").is_file() else fetched
 
 
 def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
@@ -143,14 +196,13 @@ def check_tokenisation(config: Config, pairs: Sequence[Pair], models_folder: Pat
     """Check that each pair has a shared prefix and one last token in every tokenizer that is on this machine.
 
     Raises:
-        InputError: a pair is not of this form in one of the tokenizers.
+        InputError: a pair is not of this form in one of the tokenizers, or is longer than its model can read.
     """
-    for name, model in config["models"].items():
-        folder = models_folder / model_key(config, name)
-        if not (folder / "tokenizer.json").is_file() and model["source"] == "local":
-            folder = Path(model["path"])
+    for name in config["models"]:
+        folder = _folder(config, name, models_folder)
         if (folder / "tokenizer.json").is_file():
-            tokenise_with_file(pairs, folder / "tokenizer.json", name)
+            tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", name, config["models"][name]["bos"])
+            check_lengths(tokenised, folder, name)
 
 
 def check_renderer(config: Config) -> None:

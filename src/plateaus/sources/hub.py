@@ -20,7 +20,7 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import httpx, logging
 
 from plateaus.errors import InputError
-from plateaus.sources import hub_download
+from plateaus.sources import hub_download, refusals
 from plateaus.sources.checks import TOKENIZERS
 from plateaus.sources.folder import TOKENIZER_FILES
 from plateaus.sources.hub_download import RemoteFile
@@ -62,7 +62,7 @@ class Found(NamedTuple):
 def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[str], None]) -> Found:
     """Download the files that a model needs into the local cache, if they are not there yet.
 
-    The small files come first. The weights follow once memory and disk space have been checked.
+    The small files come first. The weights follow once the kind of model, memory and disk space have been checked.
 
     Args:
         model: Id of the model in the config, for messages.
@@ -72,8 +72,8 @@ def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[s
         progress: Called with each line for the user.
 
     Raises:
-        InputError: one line that says what is wrong with the connection, the repository or this machine, and how to
-            mend it.
+        InputError: one line that says what is wrong with the connection, the repository, the kind of model or this
+            machine, and how to mend it.
     """
     asked = Asked(model, id_, revision)
     verbosity = logging.get_verbosity()
@@ -84,6 +84,7 @@ def get(model: str, id_: str, revision: str, folder: Path, progress: Callable[[s
             paths = {}
             for file in _small(listing, asked):
                 paths[file.name] = hub_download.have(file, listing.commit, asked, progress)
+            refusals.check_config(paths["config.json"].parent, model, f"{id_} at revision {revision}")
             heavy = _weights(listing, paths.get(INDEX), asked)
             _check_memory(heavy, paths["config.json"], asked)
             _check_disk(heavy, listing, folder, asked)

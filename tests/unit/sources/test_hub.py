@@ -361,6 +361,13 @@ def test_not_enough_memory_is_said_before_the_weights_are_asked_for(server, get,
     assert get().commit == COMMIT
 
 
+def test_a_kind_that_cannot_be_swept_is_refused_before_the_weights_are_asked_for(server, get):
+    files = server.repositories[ID]["main"]
+    files["config.json"] = json.dumps({**json.loads(files["config.json"]), "num_local_experts": 8}).encode()
+    assert f"{ID} at revision main is a mixture of experts (num_local_experts is 8" in problem(get)
+    assert not server.asked("GET", ".safetensors")
+
+
 # ---- the stage -------------------------------------------------------------------------------------------------
 
 
