@@ -16,15 +16,18 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup report plan verify golden test check format docs suite bench bench-jacobian architectures lock clean distclean \
-	claims-power
+	claims-power gemma-3-270m
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+	@grep -hE '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
 	@echo
 	@echo '  CORES=4  CONFIG=config/other.yaml  SNAKEMAKE_ARGS="--dry-run"  PYTEST_ARGS="-k name"  PYTHON=python3.12'
 
 setup: ## create .venv and install the locked packages; returns immediately if that is done
 	@PATH='$(SYSTEM_PATH)' $(PYTHON) tools/setup_env.py
+
+gemma-3-270m: setup ## install the weights of Gemma 3 270M, for whoever accepts the Gemma Terms of Use (see config/families.yaml)
+	@PATH='$(SYSTEM_PATH)' .venv/bin/python tools/add_weights.py gemma-3-270m
 
 report: setup ## run the whole workflow, up to the report; only what has changed runs again
 	@test -z '$(CONFIG)' || test -r '$(CONFIG)' || { echo "error: CONFIG=$(CONFIG) cannot be read: give the path of a YAML file" >&2; exit 1; }

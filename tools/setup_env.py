@@ -90,6 +90,13 @@ def pip_settings() -> "dict[str, str]":
     return found
 
 
+def tell_uv() -> None:
+    """Tell uv what pip is told on this machine, and keep other environments out of its way."""
+    os.environ.update(pip_settings(), UV_PYTHON_DOWNLOADS="never")
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+        os.environ.pop(name, None)
+
+
 def run(*command: object, seconds: "float | None" = None) -> bool:
     """Run a command with its output in the log, end its children with it, and say whether it succeeded in that time."""
     words = [str(word) for word in command]
@@ -210,9 +217,7 @@ def install_this(install: "tuple[object, ...]") -> None:
 def set_up() -> None:
     """Take every step, the stamp last."""
     begun = time.monotonic()
-    os.environ.update(pip_settings(), UV_PYTHON_DOWNLOADS="never")
-    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
-        os.environ.pop(name, None)
+    tell_uv()
     print("Setting up .venv with Python {}.{}.{}:".format(*sys.version_info[:3]))
     install = step("virtual environment and uv", make_environment)
     step("PyTorch", install_torch, install)

@@ -7,7 +7,7 @@ from typing import Any
 from plateaus.config.reading import Config
 from plateaus.data.canonical import digest
 
-MODEL_KEYS = ("source", "id", "revision", "dtype", "path", "like", "seed", "layernorm", "storage")
+MODEL_KEYS = ("source", "name", "id", "revision", "dtype", "path", "like", "seed", "layernorm", "storage")
 """The keys of a model that determine its weights; the other keys say how the weights are used."""
 
 
@@ -17,9 +17,9 @@ def weights_of(config: Config, model: str) -> dict[str, Any]:
     For random weights, `like` is replaced by the same keys of the model that it names.
     """
     chosen = {key: value for key, value in config["models"][model].items() if key in MODEL_KEYS}
-    for key, nothing in (("layernorm", "kept"), ("storage", "float32")):
+    for key, nothing in (("name", "smollm2-135m"), ("layernorm", "kept"), ("storage", "float32")):
         if chosen.get(key) == nothing:
-            del chosen[key]  # the default leaves the weights as they are
+            del chosen[key]  # so that the default names the same folder as leaving the key out
     if "like" in chosen:
         chosen["like"] = weights_of(config, chosen["like"])
     return chosen

