@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -11,15 +12,8 @@ from torch import Tensor
 
 from plateaus.curves import geometry
 from plateaus.curves.geometry import Measures
+from plateaus.curves.limits import LARGE_VOCABULARY, LOGIT_BLOCK, LOGIT_BYTES
 from plateaus.model.transformer import Transformer
-
-LOGIT_BLOCK = 64
-"""How many steps of a long path are measured at a time: a vocabulary is large, so not all logits are held together."""
-
-
-LOGIT_BYTES = 3e7
-"""How many bytes of logits, of several short paths, are computed in one matrix product: a product of few rows spends
-most of its time loading the weights."""
 
 
 class LogitCurve(NamedTuple):
@@ -43,6 +37,9 @@ def measure_logits(
 ) -> Iterator[LogitCurve]:
     """Measure the logits along each path.
 
+    A large vocabulary is measured by coordinates of the logits, which are much shorter and have the same distances, if
+    the model has them. Only the ends of the paths are then compared with real logits.
+
     Args:
         model: The model.
         paths: resid_post of the last layer along the paths.
@@ -52,30 +49,51 @@ def measure_logits(
     Yields:
         One curve per path, in order.
     """
-    steps = paths.shape[1]
-    if steps > LOGIT_BLOCK + 1:
+    if model.d_vocab >= LARGE_VOCABULARY and model.logit_root is not None:
+        yield from _by_coordinates(model, paths, norm_scale, unpatched)
+    elif paths.shape[1] > LOGIT_BLOCK + 1:
         for number, rows in enumerate(paths):
             yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number], unpatched)
-        return
-    together = max(1, int(LOGIT_BYTES / (4 * steps * model.d_vocab)))
+    else:
+
+        def of_paths(logits: Tensor) -> list[LogitCurve]:
+            # The paths are measured one at a time, so that the differences of a path stay in the processor's cache.
+            return [LogitCurve(geometry.measure(one), _errors(one[[0, -1]], unpatched)) for one in logits]
+
+        # `map` keeps no reference to these logits, so that they are freed before the next ones are computed.
+        yield from chain.from_iterable(map(of_paths, _together(model.logits, paths, norm_scale, 4 * model.d_vocab)))
+
+
+def _together(
+    of_rows: Callable[[Tensor, Tensor | None], Tensor], paths: Tensor, norm_scale: Tensor | None, row_bytes: int
+) -> Iterator[Float[Tensor, "some steps n"]]:
+    """Apply a function of rows and norm scales to as many paths at a time as fit into `LOGIT_BYTES`."""
+    steps = paths.shape[1]
+    together = max(1, int(LOGIT_BYTES / (row_bytes * steps)))
     for start in range(0, len(paths), together):
         some = slice(start, start + together)
         scale = None if norm_scale is None else norm_scale[some].flatten(0, 1)
-        yield from _of_paths(model.logits(paths[some].flatten(0, 1), scale), steps, unpatched)
+        yield of_rows(paths[some].flatten(0, 1), scale).unflatten(0, (-1, steps))
 
 
-def _of_paths(logits: Tensor, steps: int, unpatched: Tensor | None) -> list[LogitCurve]:
-    """Measure several paths from their logits, (paths * steps, d_vocab).
+def _by_coordinates(
+    model: Transformer, paths: Tensor, norm_scale: Tensor | None, unpatched: Tensor | None
+) -> Iterator[LogitCurve]:
+    """Measure the logits along each path by their coordinates, and compute real logits at the two ends alone."""
+    if unpatched is None:
+        errors = _errors(paths[:, [0, -1]], None)
+    else:
+        scale = None if norm_scale is None else norm_scale[:, [0, -1]]
+        ends = _together(model.logits, paths[:, [0, -1]], scale, 4 * model.d_vocab)
+        errors = torch.cat([_errors(some, unpatched) for some in ends])
+    measured = map(geometry.measure, _together(model.logit_coordinates, paths, norm_scale, 8 * (model.d_model + 1)))
+    each = (Measures(*of_path) for some in measured for of_path in zip(*some, strict=True))
+    for measures, of_ends in zip(each, errors, strict=True):
+        yield LogitCurve(measures, of_ends)
 
-    A list is returned, so that these logits are freed before the next ones are computed. The paths are measured one at
-    a time, so that the differences of a path stay in the processor's cache.
-    """
-    paths = logits.split(steps)
-    return [LogitCurve(geometry.measure(of_path), _errors(of_path[[0, -1]], unpatched)) for of_path in paths]
 
-
-def _errors(ends: Tensor, unpatched: Tensor | None) -> Tensor:
-    return torch.full_like(ends[:, 0], torch.nan) if unpatched is None else (ends - unpatched).abs().amax(-1)
+def _errors(ends: Float[Tensor, "*paths end n"], unpatched: Tensor | None) -> Float[Tensor, "*paths end"]:
+    return torch.full_like(ends[..., 0], torch.nan) if unpatched is None else (ends - unpatched).abs().amax(-1)
 
 
 def _in_blocks(model: Transformer, rows: Tensor, norm_scale: Tensor | None, unpatched: Tensor | None) -> LogitCurve:
