@@ -24,14 +24,14 @@ from plateaus.model import architecture
 from plateaus.model.freezing import CONDITIONS
 from plateaus.model.mlp import Mlp
 from plateaus.model.transformer import Transformer
-from plateaus.prompts.pairs import COLUMNS, Pair, pairs_digest, shard_of
+from plateaus.prompts.pairs import COLUMNS, SEPARATOR, Pair, pairs_digest, shard_of
 from plateaus.sources.quiet import OFFLINE, quiet_libraries
 from plateaus.stages.extract import extract
 from plateaus.stages.fetch import fetch
 from plateaus.stages.freeze import freeze
 from plateaus.stages.interpolate import interpolate
 from plateaus.stages.jacobian import COMPONENTS, jacobian
-from plateaus.stages.runner import Job
+from plateaus.stages.job import Job
 from plateaus.stages.spline import spline
 from tests import oracle, tiny
 
@@ -75,11 +75,11 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
     """Run fetch, extract, interpolate, freeze, jacobian and spline as their commands do; return the tables by name."""
     table = folder / "pairs.tsv"
     folder.mkdir(parents=True, exist_ok=True)
-    table.write_text("\t".join(COLUMNS) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
-    curves = {"centre": False, "steps": STEPS, "path": "spherical"}
-    traced = {"centre": False, "path": "spherical", "trace_layer": 0}
+    table.write_text("\t".join((*COLUMNS, SEPARATOR)) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
+    curves = {"centre": False, "bos": "auto", "steps": STEPS, "path": "spherical"}
+    traced = {"centre": False, "bos": "auto", "path": "spherical", "trace_layer": 0}
     slices: dict[str, dict[str, Any]] = {
-        "extract": {"centre": False, "pairs": pairs_digest([pair])},
+        "extract": {"centre": False, "bos": "auto", "pairs": pairs_digest([pair])},
         "interpolate": {
             **curves, "layers": list(LAYERS), "suite_stride": 5, "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
         },
@@ -152,7 +152,7 @@ def in_float64(mlp: Mlp) -> Mlp:
 
 def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int = 2) -> Iterator[float]:
     """Yield relative errors of the branch, its Jacobian's norms and matrix, and its product with a direction, in float64."""
-    mlp = in_float64(architecture.mlp_of(model.bridge, layer))
+    mlp = in_float64(model.mlp(layer))
     branch = oracle.mlp_branch(oracle.blocks_of(plain)[layer].double(), kind)
     torch.manual_seed(3)
     x = 2 * torch.randn(6, model.d_model, dtype=torch.float64) + 0.3
@@ -263,7 +263,7 @@ def code_errors(found: dict[str, Any], model: Transformer, prefix: list[int], la
         model.block(layer, along["resid_post"][layer - 2], model.prefix(prefix))
     finally:
         handle.remove()
-    found_codes = splines.codes(architecture.mlp_of(model.bridge, layer), along["mlp_input"][layer - 1])
+    found_codes = splines.codes(model.mlp(layer), along["mlp_input"][layer - 1])
     return int(np.bitwise_count(np.packbits((seen[-1] > 0).numpy(), axis=-1) ^ found_codes).sum())
 
 

@@ -72,6 +72,7 @@ class Pairs:
                 "a": [f"w{a}" for a in self.of[:, 1]],
                 "b": [f"w{b}" for b in self.of[:, 2]],
                 "tags": "suite;natural",
+                "separator": " ",
             }
         )
 

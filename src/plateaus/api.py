@@ -5,59 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from plateaus.config.models import model_key
+from plateaus.config.models import model_key, weights_of
 from plateaus.curves.sharpness import Sharpness, measure_one
 from plateaus.data.results import Results
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import Pair, check_pair, tokenise
+from plateaus.prompts.pairs import Pair, check_pair, tokenise_with_file
 from plateaus.run.golden import of_run
+from plateaus.sources import embedded
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from plateaus.model.transformer import Transformer
 
-EMBEDDED = "smollm2-135m"
-"""Name of the embedded model."""
-
 
 def load_model(
-    source: str | Path = EMBEDDED,
+    source: str | Path = embedded.DEFAULT,
     *,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     centre: bool = False,
     models_folder: str | Path = "resources/models",
 ) -> Transformer:
-    """Load the embedded model, or a model from a folder.
+    """Load an embedded model, or a model from a folder.
 
     Args:
-        source: ``smollm2-135m``, the embedded model, or the path of a Hugging Face folder with safetensors and a
-            tokenizer.
+        source: ``smollm2-135m`` or ``gemma-3-270m``, the embedded models, or the path of a Hugging Face folder with
+            safetensors and a tokenizer.
         device: The device to compute on; ``auto`` uses a GPU if the machine has one.
         centre: Whether to remove the mean over d_model from everything that is written to the residual stream, as
             the post does (only for models with LayerNorm; the logits stay the same).
-        models_folder: Where the workflow keeps fetched models; the embedded model is written there on first use.
+        models_folder: Where the workflow keeps fetched models; an embedded model is written there on first use.
 
     Returns:
         The model, on its device.
 
     Raises:
-        InputError: the folder does not hold a complete model, or this machine does not have the device.
+        InputError: the folder does not hold a complete model, the embedded model's package is not installed, or this
+            machine does not have the device.
     """
     from plateaus.model.transformer import Transformer
     from plateaus.sources.checks import check_local
     from plateaus.sources.quiet import go_offline
+    from plateaus.sources.refusals import check_config
     from plateaus.stages.fetch import make_model
 
     go_offline()
-    if source == EMBEDDED:
-        weights = {"source": "embedded"}
-        folder = Path(models_folder) / model_key({"models": {EMBEDDED: weights}}, EMBEDDED)
+    if source in embedded.MODELS:
+        name = str(source)
+        config = {"models": {name: {"source": "embedded", "name": name}}}
+        folder = Path(models_folder) / model_key(config, name)
         if not (folder / "card.json").is_file():
-            make_model(EMBEDDED, weights, folder)
+            make_model(name, weights_of(config, name), folder)
     else:
         folder = Path(source)
         check_local(folder, str(source))
+        check_config(folder, str(source))
     return Transformer.load(folder, device=device, centre=centre)
 
 
@@ -77,7 +79,8 @@ def curve(
 
     Args:
         model: A model from `load_model`.
-        context: The text that both prompts begin with.
+        context: The text that both prompts begin with, after any begin-of-sequence token that the model's own tokenizer
+            adds.
         a: Last word of prompt A, a single token after the context and a space.
         b: Last word of prompt B, also a single token.
         layer: The layer at whose resid_post the path is patched in, at the last token.
@@ -110,8 +113,7 @@ def curve(
         raise InputError(str(error)) from None
     pair = Pair(f"{a}-{b}", context, a, b, "")
     check_pair(pair, "curve")
-    tokenizer = model.bridge.tokenizer
-    tokenised = tokenise(pair, lambda text: tokenizer.encode(text, add_special_tokens=False), model.token)
+    (tokenised,) = tokenise_with_file([pair], model.folder / "tokenizer.json", model.folder.name)
     prompts = ([*tokenised.prefix, token] for token in (tokenised.token_a, tokenised.token_b))
     residuals = torch.stack([model.run(prompt)[0] for prompt in prompts])
     columns = freeze_pair(

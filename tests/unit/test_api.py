@@ -78,6 +78,18 @@ def test_the_embedded_model_is_made_where_the_workflow_keeps_it(tmp_path: Path, 
     assert [path.name[:13] for path in tmp_path.iterdir()] == ["smollm2-135m-"]
 
 
+def test_another_embedded_model_is_chosen_by_its_name(tmp_path: Path, tiny_folder, monkeypatch):
+    made: list[dict[str, str]] = []
+
+    def make(name, source, folder):
+        made.append(source)
+        return make_model(name, {"source": "local", "path": str(tiny_folder("gemma2"))}, folder)
+
+    monkeypatch.setattr("plateaus.stages.fetch.make_model", make)
+    plateaus.load_model("gemma-3-270m", device="cpu", models_folder=tmp_path)
+    assert made == [{"source": "embedded", "name": "gemma-3-270m"}]
+
+
 def test_a_finished_run_is_read(tmp_path: Path):
     with pytest.raises(InputError, match="make report"):
         plateaus.read_run(tmp_path)

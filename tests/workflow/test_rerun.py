@@ -14,6 +14,7 @@ from plateaus.config.reading import SCHEMA, leaves, load_schema, resolve
 from plateaus.config.stages import FOLLOWS, READS, READS_NOTHING, STAGES
 from plateaus.prompts.pairs import read_pairs
 from plateaus.prompts.sampling import sample
+from plateaus.sources import embedded
 from tests import tiny
 from tests.unit.claims.test_claims import OWN
 from tests.workflow.project import CONFIG, PAIRS, ROOT, SUITE, Project
@@ -23,6 +24,7 @@ SCHEMA = load_schema(ROOT / SCHEMA)
 EDITS: dict[str, Any] = {
     "run": "other",
     "models.*.source": None,
+    "models.*.name": "gemma-3-270m",
     "models.*.id": {"id": "nobody/nothing"},
     "models.*.revision": {"id": "nobody/nothing", "revision": "v1"},
     "models.*.revisions": {"id": "nobody/nothing", "revisions": ["step0", "step1000"]},
@@ -31,6 +33,7 @@ EDITS: dict[str, Any] = {
     "models.*.like": None,
     "models.*.seed": 2,
     "models.*.centre": True,
+    "models.*.bos": True,
     "models.*.storage": "bfloat16",
     "models.*.layernorm": None,
     "models.*.controls": ["tiny-random"],
@@ -101,6 +104,8 @@ def edited(leaf: str) -> dict[str, Any]:
     section, *rest = leaf.split(".")
     if leaf == "models.*.source":
         config["models"]["tiny-random"] = {"source": "local", "path": "tiny-model"}
+    elif leaf == "models.*.name":
+        config["models"]["tiny-random"] = {"source": "embedded", "name": EDITS[leaf]}
     elif leaf == "models.*.like":
         config["models"]["second"] = {"source": "local", "path": "second-model"}
         config["models"]["tiny-random"]["like"] = "second"
@@ -109,7 +114,7 @@ def edited(leaf: str) -> dict[str, Any]:
         config["models"]["tiny-random"] = {"source": "hub", **EDITS[leaf]}
     elif leaf == "models.*.layernorm":
         config["models"]["tiny-random"] = {"source": "local", "path": "second-model", "layernorm": "removed"}
-    elif leaf in ("models.*.path", "models.*.centre", "models.*.storage", "models.*.controls"):
+    elif leaf in ("models.*.path", "models.*.centre", "models.*.bos", "models.*.storage", "models.*.controls"):
         config["models"]["tiny"][rest[1]] = EDITS[leaf]
     elif leaf == "models.*.seed":
         config["models"]["tiny-random"]["seed"] = EDITS[leaf]
@@ -134,6 +139,12 @@ def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Proje
         (project.folder / "other.tsv").write_text(PAIRS.replace("The car is", "The car was"), encoding="utf-8")
     if leaf == "models.*.layernorm":
         tiny.save_without_layernorm(project.folder / "second-model")
+    if leaf == "models.*.name":
+        for package, file in embedded.MODELS[EDITS[leaf]].parts:  # planning reads no weights, so the files may be empty
+            path = project.folder / "src" / package / file
+            path.parent.mkdir(parents=True)
+            path.touch()
+            (project.folder / "src" / package / "__init__.py").touch()
     if leaf == "claims.folder":
         (project.folder / "my-claims").mkdir()
     if leaf in ("models.*.path", "models.*.like"):

@@ -19,10 +19,19 @@ from plateaus.errors import InputError
 from plateaus.model import accelerators
 from plateaus.plan import threads as thread_count
 from plateaus.prompts import sampling
-from plateaus.prompts.pairs import split
-from plateaus.run import code_inputs, job_environment, lock, memory, precheck, warm
+from plateaus.prompts.pairs import checked_pair, split
+from plateaus.run import (
+    code_inputs,
+    job_environment,
+    lock,
+    memory,
+    precheck,
+    terminal,
+    warm,
+)
 
 job_environment.prepare(Path(workflow.basedir) / "src")
+terminal.only_say_once()
 
 # A config file that names models is used alone; a config without models overrides keys of the default config.
 if "models" not in config:
@@ -155,6 +164,9 @@ def call(wildcards, threads, **extra):
     for name in ("shard", "key"):
         if hasattr(wildcards, name):
             arguments["shard"] = getattr(wildcards, name)
+    if hasattr(wildcards, "shard"):
+        # The pair on whose path each model is checked is the same in all shards.
+        extra["check"] = list(checked_pair(PAIRS))
     if extra:
         arguments["extra"] = canonical_json(extra)
     return [

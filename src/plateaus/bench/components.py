@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from plateaus.model import architecture
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import TokenisedPair
 
@@ -52,7 +51,7 @@ def mlp_of(model: Transformer, layer: int) -> Function:
 
     It is computed with plain products, because not every bridge's MLP can be called on its own.
     """
-    mlp = architecture.mlp_of(model.bridge, layer)
+    mlp = model.mlp(layer)
     return lambda x: mlp(x[None])[0]
 
 

@@ -60,7 +60,8 @@ def _default(part: Mapping[str, Any]) -> Any:
 def _possible(part: Mapping[str, Any]) -> str:
     unit = f" ({part['x-unit']})" if "x-unit" in part else ""
     if "enum" in part:
-        return ", ".join(f"`{value}`" for value in part["enum"]) + unit
+        named = (value if isinstance(value, str) else json.dumps(value) for value in part["enum"])
+        return ", ".join(f"`{value}`" for value in named) + unit
     if "oneOf" in part:
         return " or ".join(_possible(branch) for branch in part["oneOf"]) + unit
     if "const" in part:

@@ -24,7 +24,8 @@ def extract_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str
 
     The pairs themselves would be too long for a command line.
     """
-    return {"centre": config["models"][model]["centre"], "pairs": pairs_digest(pairs)}
+    told = config["models"][model]
+    return {"centre": told["centre"], "bos": told["bos"], "pairs": pairs_digest(pairs)}
 
 
 def stage_slice(config: Config, stage: str, model: str) -> dict[str, Any]:

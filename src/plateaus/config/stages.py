@@ -32,19 +32,32 @@ RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_a
 """Keys of the plateau rule, which the texts of the figures apply as well."""
 
 
+LOADING = ("models.*.centre", "models.*.bos")
+"""Keys that say how a model is used once it is loaded."""
+
+
 READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
-    "extract": ("models.*.centre", *(f"prompts.{key}" for key in ("table", "suite", "sample", "seed", "shards"))),
+    "extract": (
+        *LOADING,
+        *(f"prompts.{key}" for key in ("table", "suite", "sample", "seed", "shards")),
+    ),
     "interpolate": (
-        "models.*.centre",
+        *LOADING,
         *(
             f"interpolate.{key}"
             for key in ("steps", "path", "layers", "suite_stride", "trace_layer", "top_tokens", "endpoint_tolerance")
         ),
     ),
-    "freeze": ("models.*.centre", "interpolate.steps", "interpolate.path", "freeze.conditions", "freeze.layers"),
+    "freeze": (
+        *LOADING,
+        "interpolate.steps",
+        "interpolate.path",
+        "freeze.conditions",
+        "freeze.layers",
+    ),
     "jacobian": (
-        "models.*.centre",
+        *LOADING,
         "interpolate.path",
         "interpolate.trace_layer",
         "jacobian.components",
@@ -52,7 +65,7 @@ READS: dict[str, tuple[str, ...]] = {
         "jacobian.exact_up_to",
         "jacobian.probes",
     ),
-    "spline": ("models.*.centre", "spline.top_neurons"),
+    "spline": (*LOADING, "spline.top_neurons"),
     "sharpness": RULE,
     "claims": (
         "models.*.controls",

@@ -34,7 +34,9 @@ def path_at(
     return geometry.interpolate(a, b, alphas, path=path, name=f"pair '{pair}', layer {layer}")
 
 
-def shard_pairs(root: Path, model: str, shard: str, model_folder: Path) -> Iterator[tuple[TokenisedPair, Tensor]]:
+def shard_pairs(
+    root: Path, model: str, shard: str, model_folder: Path, bos: str | bool
+) -> Iterator[tuple[TokenisedPair, Tensor]]:
     """Yield each pair of a shard, tokenised, with resid_post of both prompts (end, layer, d_model) as extract wrote it.
 
     Args:
@@ -42,16 +44,17 @@ def shard_pairs(root: Path, model: str, shard: str, model_folder: Path) -> Itera
         model: Id of the model.
         shard: Name of the shard.
         model_folder: The model's folder, for its tokenizer.
+        bos: What comes before every text; see `plateaus.sources.bos.leading_tokens`.
 
     Raises:
         InputError: one of the two tables is missing or unreadable.
     """
     listed = tables.read(tables.ENDPOINTS, [table_path(root, model, tables.ENDPOINTS, shard)]).to_pylist()
-    pairs = [Pair(row["pair"], *(row[name] for name in ("context", "a", "b", "tags"))) for row in listed]
+    pairs = [Pair(row["pair"], *(row[name] for name in ("context", "a", "b", "tags", "separator"))) for row in listed]
     stored = tables.read(tables.EXTRACT, [table_path(root, model, tables.EXTRACT, shard)])
     residuals = torch.from_numpy(tables.vectors(stored, "vector").copy()).reshape(
         len(pairs), 2, -1, stored["vector"].type.list_size
     )
-    tokenised = tokenise_with_file(pairs, model_folder / "tokenizer.json", model)
+    tokenised = tokenise_with_file(pairs, model_folder / "tokenizer.json", model, bos)
     # Both tables are sorted by pair, so the n-th block of residuals belongs to the n-th pair.
     yield from zip(tokenised, residuals, strict=True)

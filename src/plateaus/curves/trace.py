@@ -45,7 +45,7 @@ class Inputs(NamedTuple):
     mlp_input: Float[Tensor, "layers steps d_model"]
 
 
-def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[Inputs]:
+def read_inputs(root: Path, model: str, shard: str, model_folder: Path, bos: str | bool) -> list[Inputs]:
     """Read what the MLPs read along the traced path, for each pair of a shard, sorted by pair.
 
     Args:
@@ -53,19 +53,22 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path) -> list[
         model: Id of the model.
         shard: Name of the shard.
         model_folder: The model's folder, for its tokenizer.
+        bos: What comes before every text; see `plateaus.sources.bos.leading_tokens`.
 
     Raises:
         InputError: a table of the shard is missing or unreadable.
     """
     file = table_path(root, model, tables.TRACE, shard)
-    pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder)]
+    pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder, bos)]
     layers = tuple(sorted(set(tables.read(tables.TRACE, [file], ["layer"])["layer"].to_pylist())))
     mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers))
     alphas = geometry.alphas(mlp_input.shape[2])
     return [Inputs(pair, layers, alphas, of_pair) for pair, of_pair in zip(pairs, mlp_input, strict=True)]
 
 
-def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace_layer: int, path: str) -> list[Trace]:
+def read_traces(
+    root: Path, model: str, shard: str, model_folder: Path, bos: str | bool, *, trace_layer: int, path: str
+) -> list[Trace]:
     """Read the whole trace of each pair of a shard, sorted by pair.
 
     Args:
@@ -73,18 +76,19 @@ def read_traces(root: Path, model: str, shard: str, model_folder: Path, *, trace
         model: Id of the model.
         shard: Name of the shard.
         model_folder: The model's folder, for its tokenizer.
+        bos: What comes before every text; see `plateaus.sources.bos.leading_tokens`.
         trace_layer: The interpolation layer; its path is computed again from what extract wrote.
         path: ``spherical`` or ``linear``.
 
     Raises:
         InputError: a table of the shard is missing or unreadable.
     """
-    found = read_inputs(root, model, shard, model_folder)
+    found = read_inputs(root, model, shard, model_folder, bos)
     layers = found[0].layers
     posts = _vectors(table_path(root, model, tables.TRACE, shard), "resid_post", len(found), len(layers), room=1)
     traces = []
     for (pair, residuals), inputs, stream in zip(
-        shard_pairs(root, model, shard, model_folder), found, posts, strict=True
+        shard_pairs(root, model, shard, model_folder, bos), found, posts, strict=True
     ):
         stream[0] = path_at(residuals, trace_layer, inputs.alphas, path=path, pair=pair.pair.id)
         traces.append(Trace(pair, layers, inputs.alphas, stream[:-1], inputs.mlp_input, stream[1:]))

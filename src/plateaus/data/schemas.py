@@ -54,6 +54,28 @@ CURVE_COLUMNS: dict[str, Any] = {
 }
 CURVE_KEY = ("interp_layer", "site", "record_layer", "step")
 
+SELFCHECK = Table(
+    "selfcheck",
+    1,
+    "selfcheck",
+    ("layer", "quantity"),
+    {"layer": INDEX, "quantity": WORD, "error": MEASURE, "tolerance": MEASURE},
+)
+QUANTITIES = {
+    "prompt": "resid_post of whole prompts",
+    "resid_post": "resid_post after the prefix",
+    "sum": "resid_pre + attention + MLP = resid_post",
+    "mlp": "output of the MLP",
+    "attn_jvp": "J v of attention",
+    "mlp_jvp": "J v of the MLP",
+    "block_jvp": "J v of the block",
+    "frobenius": "norms of whole Jacobians",
+    "held": "resid_post with components held still",
+    "codes": "spline codes",
+    "logits": "logits at both ends of the path",
+    "causal": "what the prefix sees of the last token",
+}
+"""The quantities of the table `selfcheck`, and what each is called on the page."""
 EXTRACT = Table(
     "extract",
     1,
@@ -72,6 +94,7 @@ ENDPOINTS = Table(
         "a": pa.string(),
         "b": pa.string(),
         "tags": pa.string(),
+        "separator": pa.string(),
         "token_a": pa.int32(),
         "token_b": pa.int32(),
         "prefix_length": INDEX,
@@ -268,7 +291,7 @@ FIGURES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
+        SELFCHECK, EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
         JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, CLAIMS, CLAIM_VALUES, FIGURES,
     )
 }  # fmt: skip

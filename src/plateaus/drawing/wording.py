@@ -21,6 +21,12 @@ def significant(value: float) -> str:
     return f"{value:.2g}" if not 1e-4 <= abs(value) < 1e5 else f"{float(f'{value:.2g}'):,.10g}"
 
 
+def power(value: float) -> str:
+    """Format a small positive number as a digit times a power of ten, in Markdown; 0 stays 0."""
+    digit, _, exponent = f"{value:.0e}".partition("e")
+    return f"${digit} \\times 10^{{{int(exponent)}}}$" if value > 0 else "0"
+
+
 def listed(parts: Iterable[str], last: str = "and") -> str:
     """Join items as `a, b and c`; no items give `none`."""
     items = list(parts)

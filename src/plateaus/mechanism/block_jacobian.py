@@ -19,9 +19,7 @@ from torch import Tensor
 from plateaus.mechanism import mlp_jacobian, nodes
 from plateaus.mechanism.attention_jacobian import AttentionAt
 from plateaus.mechanism.nodes import Nodes
-from plateaus.model.architecture import is_parallel
 from plateaus.model.mlp import Linearisation, Mlp
-from plateaus.model.transformer import Transformer
 
 Matrices = Float[Tensor, "steps d_model d_model"]
 
@@ -30,14 +28,14 @@ class Branches(NamedTuple):
     """The two parts of a block along one path.
 
     Attributes:
-        model: The model.
+        parallel: Whether attention and the MLP both read resid_pre.
         attention: Attention at the path's rows.
         mlp: The MLP branch.
         mlp_input: (steps, d_model), the residual vectors that the MLP branch reads.
         at: The MLP branch linearised at `mlp_input`.
     """
 
-    model: Transformer
+    parallel: bool
     attention: AttentionAt
     mlp: Mlp
     mlp_input: Tensor
@@ -60,7 +58,7 @@ def push(of: Branches, v: Float[Tensor, "k steps d_model"]) -> Pushed:
 def _push(of: Branches, v: Tensor) -> Pushed:
     of_attention = of.attention.push(v)
     after_attention = v + of_attention
-    through = v if is_parallel(of.model.bridge) else after_attention
+    through = v if of.parallel else after_attention
     return Pushed(of_attention, after_attention + mlp_jacobian.push(of.mlp, of.mlp_input, of.at, through))
 
 
@@ -121,7 +119,7 @@ def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Ten
         matrices[some] = of.attention.matrices(steps[some])
     attn = nodes.norms(chosen, matrices)
     for some in parts:  # the block's matrices replace those of attention, to save memory
-        matrices[some] = compose(of.model, mlp_jacobian.jacobian(of.mlp, of.mlp_input[steps[some]]), matrices[some])
+        matrices[some] = compose(of.parallel, mlp_jacobian.jacobian(of.mlp, of.mlp_input[steps[some]]), matrices[some])
     block = nodes.norms(chosen, matrices)
     product = matrices
     if chain is not None:
@@ -131,10 +129,10 @@ def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Ten
     return Norms(attn, block, nodes.norms(chosen, product), Chain(chosen, product))
 
 
-def compose(model: Transformer, of_mlp: Matrices, of_attention: Matrices) -> Matrices:
+def compose(parallel: bool, of_mlp: Matrices, of_attention: Matrices) -> Matrices:
     """Compose the block's Jacobian from those of its MLP and attention; the matrices of attention are overwritten."""
     of_attention.diagonal(dim1=-2, dim2=-1).add_(1)
-    return of_attention.add_(of_mlp) if is_parallel(model.bridge) else torch.baddbmm(of_attention, of_mlp, of_attention)
+    return of_attention.add_(of_mlp) if parallel else torch.baddbmm(of_attention, of_mlp, of_attention)
 
 
 # ---- norms from random directions -----------------------------------------------------------------------------------

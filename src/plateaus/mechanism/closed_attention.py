@@ -23,10 +23,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.model.architecture import attention_norm, score_scale
+from plateaus.model import architecture, branches, trial
+from plateaus.model.architecture import score_scale
 from plateaus.model.norm import Norm
 from plateaus.model.prefix import Prefix
 from plateaus.model.transformer import Transformer
+
+TRIED = 8
+"""Number of random vectors on which the output weights are tried."""
 
 
 class Heads(NamedTuple):
@@ -180,13 +184,18 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
     """
     block = model.bridge.blocks[layer]
     scale = score_scale(block.attn)
-    out = block.attn.W_O.detach().reshape(-1, model.d_model).T
-    norm = attention_norm(block, out[:, 0])
-    if norm is None or scale is None:
+    if scale is None or not architecture.has_norm(block, "ln1") or architecture.has_norm(block, "ln1_post"):
         return None
+    out = block.attn.W_O.detach().reshape(-1, model.d_model).T
+    norm = branches.norm_of(block.ln1, model.d_model, out)
     basis = torch.cat([torch.zeros(1, model.d_model, dtype=out.dtype, device=out.device), torch.diag(norm.gain)])
     if "queries" not in model.attention_parts(layer, basis[:1], prefix, after_norm=True):
         return None
+    factor = _output_factor(model, layer, prefix, out)
+    if factor is None:
+        return None
+    if factor != 1:
+        out = factor * out
     seen = model.attention_parts(layer, basis, prefix, after_norm=True)
 
     def derived(values: Tensor) -> Tensor:
@@ -201,3 +210,15 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
         scale=scale,
         norm=norm,
     )
+
+
+def _output_factor(model: Transformer, layer: int, prefix: Prefix, out: Tensor) -> float | None:
+    """Return the factor between W z and what attention adds to the residual stream; None if there is no such factor.
+
+    Differences between random vectors are compared, so that the bias of the output does not matter.
+    """
+    rows = trial.rows(TRIED, model.d_model, out, seed=layer)
+    z, added = model.attention_parts(layer, rows, prefix)["z"], model.attention(layer, rows, prefix)
+    known = trial.numbers_of(model.bridge.original_model.config, model.bridge.blocks[layer].original_component)
+    factor, left = trial.factor(z.diff(dim=0) @ out.T, added.diff(dim=0), known)
+    return factor if left < trial.AGREEMENT else None

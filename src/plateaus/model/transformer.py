@@ -8,9 +8,9 @@ keys and values of the prefix never change, and one residual vector at the last 
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.model import architecture, loading
+from plateaus.model import architecture, branches, layout, loading, logit_head, unembedding
 from plateaus.model.freezing import Freezing
+from plateaus.model.layout import Layout
+from plateaus.model.logit_head import LogitHead
+from plateaus.model.mlp import Mlp
 from plateaus.model.prefix import Prefix
 
 Rows = Float[Tensor, "rows d_model"]
@@ -47,8 +50,9 @@ class BlockOutput(NamedTuple):
 class Transformer:
     """A language model that was loaded from a folder, for inference on one device in float32."""
 
-    def __init__(self, bridge: Any) -> None:
+    def __init__(self, bridge: Any, folder: Path) -> None:
         self.bridge = bridge
+        self.folder = folder
         self.n_layers: int = int(bridge.cfg.n_layers)
         self.d_model: int = int(bridge.cfg.d_model)
         self.d_mlp: int = int(bridge.cfg.d_mlp or 4 * bridge.cfg.d_model)
@@ -56,6 +60,7 @@ class Transformer:
         self.d_vocab: int = int(bridge.cfg.d_vocab)
         whole = bridge.original_model
         self.device = next(tensor.device for tensor in itertools.chain(whole.parameters(), whole.buffers()))
+        self._layouts: dict[int, Layout] = {}
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False) -> Transformer:
@@ -68,10 +73,15 @@ class Transformer:
                 TransformerLens 2 did for the post (LayerNorm models; logits do not depend on it).
 
         Raises:
-            InputError: if this machine has no such device, or norms that should be linear are not.
+            InputError: if this machine has no such device, or the model is of a kind that is not supported (see
+                `loading.boot`, `plateaus.model.layout` and `plateaus.model.logit_head`).
         """
         chosen = loading.pick_device(device)
-        return cls(loading.boot(folder, chosen, centre))
+        found = cls(loading.boot(folder, chosen, centre), folder)
+        for layer in range(found.n_layers):
+            found.layout(layer)
+        assert found._logit_head
+        return found
 
     # ---- whole sequences -------------------------------------------------------------------------------------
 
@@ -146,28 +156,70 @@ class Transformer:
         together = prefix.together(len(rows), layer)
         args, kwargs = prefix.call(layer, together=together)
         block = self.bridge.blocks[layer]
+        found = self.layout(layer)
+        scales = {"attn": found.attn_scale, "mlp": found.mlp_scale}
         seen: dict[str, Tensor] = {}
 
-        def keep(name: str) -> Callable[[Tensor, Any], None]:
-            return lambda value, hook: seen.__setitem__(name, value.reshape(rows.shape))
+        def keep(name: str, scale: float = 1.0) -> Callable[[Tensor, Any], None]:
+            return lambda value, hook: seen.__setitem__(name, _scaled(value, scale).reshape(rows.shape))
 
         def frozen(kind: str) -> Callable[[Tensor, Any], Tensor]:
-            return lambda value, hook: freezing.apply(kind, value) if freezing else value
+            scale = scales.get(kind, 1.0)
+
+            def hold(value: Tensor, hook: Any) -> Tensor:
+                # What is held still is what the component adds to the residual stream.
+                return _scaled(freezing.apply(kind, _scaled(value, scale)), 1 / scale) if freezing else value
+
+            return hold
 
         points: list[tuple[Any, Callable[[Tensor, Any], Any]]] = []
         if parts:
-            points = [(block.hook_attn_out, keep("attn_out")), (block.hook_mlp_out, keep("mlp_out"))]
+            points = [(block.hook_attn_out, keep("attn_out", found.attn_scale))]
+            points.append((block.hook_mlp_out, keep("mlp_out", found.mlp_scale)))
         if freezing is not None:
             can = architecture.freezing_points(block)
             points += [(point, frozen(kind)) for kind, point in can if freezing.touches(kind)]
-        reader = architecture.mlp_reader(block)
-        handle = reader.register_forward_pre_hook(lambda _, inputs: keep("mlp_input")(inputs[0], None))
-        with _hooked(points):
-            try:
-                output = _hidden(block(rows.unflatten(0, (-1, together)), *args, **kwargs))
-            finally:
-                handle.remove()
+        if found.parallel:
+            seen["mlp_input"] = rows
+        with architecture.hooked(points), ExitStack() as stack:
+            if not found.parallel:
+                reader = architecture.mlp_reader(block)
+                handle = reader.register_forward_pre_hook(lambda _, inputs: keep("mlp_input")(inputs[0], None))
+                stack.callback(handle.remove)
+            output = _hidden(block(rows.unflatten(0, (-1, together)), *args, **kwargs))
         return BlockOutput(output.reshape(rows.shape), seen.pop("mlp_input"), seen)
+
+    def layout(self, layer: int) -> Layout:
+        """Return the layout of a block, which is found when it is first asked for.
+
+        Raises:
+            InputError: the block is not regular; see `plateaus.model.layout`.
+        """
+        if layer not in self._layouts:
+            block, prefix = self.bridge.blocks[layer], self._probe_prefix
+            args, kwargs = prefix.call(layer)
+            self._layouts[layer] = layout.of_block(
+                block,
+                lambda rows: _hidden(block(rows[:, None], *args, **kwargs)).reshape(rows.shape),
+                self.d_model,
+                prefix.keys[layer].new_empty(0),
+                self.bridge.original_model.config,
+                layer,
+            )
+        return self._layouts[layer]
+
+    @cached_property
+    def _probe_prefix(self) -> Prefix:
+        return self.prefix([0, 1])  # any tokens will do
+
+    def mlp(self, layer: int) -> Mlp:
+        """Return the MLP branch of a block as plain weights.
+
+        Raises:
+            InputError: the branch is of no known kind; see `plateaus.model.branches.mlp_of`.
+        """
+        config = self.bridge.original_model.config
+        return branches.mlp_of(self.bridge.blocks[layer], self.layout(layer), config, layer)
 
     def attention(self, layer: int, rows: Rows, prefix: Prefix) -> Rows:
         """Return what attention adds to the residual stream at the last position; differentiable.
@@ -179,13 +231,15 @@ class Transformer:
         """
         seen: list[Tensor] = []
 
+        scale = self.layout(layer).attn_scale
+
         def stop(value: Tensor, hook: Any) -> None:
-            seen.append(value.reshape(rows.shape))
+            seen.append(_scaled(value, scale).reshape(rows.shape))
             raise _ReachedError
 
         args, kwargs = prefix.call(layer)
         block = self.bridge.blocks[layer]
-        with _hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
+        with architecture.hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)  # the rest of the block never runs
         return seen[0]
 
@@ -215,13 +269,15 @@ class Transformer:
             seen["queries"] = value.reshape(len(rows), self.n_heads, -1)
 
         points: list[tuple[Any, Callable[[Tensor, Any], Any]]] = [
-            (architecture.queries_point(attention), keep_queries),
             (attention.o.hook_in, stop),
         ]
+        queries = architecture.queries_point(attention)
+        if queries is not None:
+            points.append((queries, keep_queries))
         if after_norm:
             points.append((block.ln1.hook_out, lambda value, hook: rows[:, None, :]))
         args, kwargs = prefix.call(layer, seen)
-        with _hooked(points), suppress(_ReachedError):
+        with architecture.hooked(points), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)
         return seen
 
@@ -233,18 +289,64 @@ class Transformer:
             rows: resid_post of the last block.
             norm_scale: If given, the scale that the final norm uses at every row instead of its own.
         """
+        logits: Tensor = self.bridge.unembed(self._final_norm(rows, norm_scale)[:, None, :])[:, 0]
+        return self._logit_head(logits)
+
+    @cached_property
+    def _logit_head(self) -> LogitHead:
+        return logit_head.of_model(self.bridge)
+
+    @cached_property
+    def logit_root(self) -> unembedding.Root | None:
+        """What maps outputs of the final norm to coordinates of the logits; None if the logits are not affine."""
+        linear = self.bridge.unembed.original_component
+        if self._logit_head.cap is not None or not isinstance(linear, torch.nn.Linear):
+            return None
+        bias = getattr(linear, "bias", None)  # the bridge gives a model without a bias one of zeros
+        return unembedding.root_of(
+            linear.weight.detach(),
+            bias.detach() if bias is not None and bias.any() else None,
+            scale=self._logit_head.scale,
+            normalise=self._final_norm,
+            logits=self.logits,
+        )
+
+    @torch.no_grad()
+    def logit_coordinates(
+        self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None
+    ) -> Float[Tensor, "rows n"]:
+        """Return float64 vectors with the same lengths, distances and inner products as the logits of these rows.
+
+        They are about as long as a row, and not as the vocabulary; see `plateaus.model.unembedding`.
+
+        Args:
+            rows: resid_post of the last block.
+            norm_scale: As for `logits`.
+
+        Raises:
+            ValueError: this model's logits have no such vectors, so that `logit_root` is None.
+        """
+        if self.logit_root is None:
+            raise ValueError("the logits are not an affine map of the output of the final norm")
+        return self.logit_root(self._final_norm(rows, norm_scale))
+
+    @torch.no_grad()
+    def _final_norm(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Rows:
+        """Return the output of the final norm, with the scale at every row replaced if one is given."""
         points = []
         if norm_scale is not None:
             points = [(self.bridge.ln_final.hook_scale, lambda value, hook: norm_scale.reshape(value.shape))]
-        with _hooked(points):
-            logits: Tensor = self.bridge.unembed(self.bridge.ln_final(rows[:, None, :]))[:, 0]
-        return architecture.cap_logits(self.bridge, logits)
+        with architecture.hooked(points):
+            normalised: Tensor = self.bridge.ln_final(rows[:, None, :])[:, 0]
+        return normalised
 
     @torch.no_grad()
     def final_norm_scale(self, rows: Rows) -> Float[Tensor, "rows 1"]:
         """Return the scale by which the final norm divides each row."""
         seen: list[Tensor] = []
-        with _hooked([(self.bridge.ln_final.hook_scale, lambda value, hook: seen.append(value.reshape(-1, 1)))]):
+        with architecture.hooked(
+            [(self.bridge.ln_final.hook_scale, lambda value, hook: seen.append(value.reshape(-1, 1)))]
+        ):
             self.bridge.ln_final(rows[:, None, :])
         return seen[0]
 
@@ -263,16 +365,5 @@ def _hidden(output: Any) -> Tensor:
     return hidden
 
 
-@contextmanager
-def _hooked(points: Sequence[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
-    """Add TransformerLens hooks to hook points for the duration of a `with` block."""
-    for point, function in points:
-        point.add_hook(function)
-    try:
-        with warnings.catch_warnings():
-            # The library warns about edited scales, but holding a norm's scale still is intended here, and tested.
-            warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
-            yield
-    finally:
-        for point, _ in points:
-            point.remove_hooks()
+def _scaled(value: Tensor, scale: float) -> Tensor:
+    return value if scale == 1 else scale * value

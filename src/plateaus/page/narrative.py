@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from plateaus.curves.sharpness import Rule, Sharpness, is_plateau
 from plateaus.data import tables
 from plateaus.data.results import Results
+from plateaus.data.schemas import QUANTITIES
 from plateaus.drawing import panels, wording
 from plateaus.drawing.contract import Settings
 from plateaus.figures import f08_step_sizes, x01_suite, x02_tokens
@@ -248,6 +249,20 @@ def tokens(results: Results, model: str, settings: Settings) -> str:
             f"{high})."
         )
     return " ".join(said)
+
+
+def selfcheck(results: Results) -> str:
+    """Say how large the largest error of the self-check is, and where."""
+    frames = [results.table(model, tables.SELFCHECK).assign(model=model) for model in results.models]
+    worst = max((frame.sort_values("error").iloc[-1] for frame in frames), key=lambda row: float(row["error"]))
+    tolerance = max(float(frame["tolerance"].max()) for frame in frames)
+    if float(worst["error"]) == 0:
+        return "no quantity differs"
+    return (
+        f"the largest relative error is {wording.power(float(worst['error']))} "
+        f"({QUANTITIES[str(worst['quantity'])]}, layer {int(worst['layer'])} of `{worst['model']}`), and above "
+        f"{wording.power(tolerance)} the run would have stopped before its first curve"
+    )
 
 
 def claims(results: Results) -> str:

@@ -263,13 +263,23 @@ class Page:
     def endpoint_error(self) -> Text:
         """The largest difference in logits between the ends of a path and the unpatched prompts, over the whole run."""
         errors = [self.results.table(model, tables.ENDPOINT_CHECK)["logit_error"].max() for model in self.models]
-        digit, _, power = f"{max(errors):.0e}".partition("e")
-        return Text(f"${digit} \\times 10^{{{int(power)}}}$" if max(errors) > 0 else "0")
+        return Text(wording.power(float(max(errors))))
 
     @property
     def path(self) -> Text:
         """The kind of path that this run used: spherical or linear."""
         return Text(self.context["config"]["interpolate"]["path"])
+
+    @property
+    def bos(self) -> Text:
+        """What comes before every prompt, by model."""
+        found = self.context["bos"]
+        groups = {token: [f"`{model}`" for model in found if found[model] == token] for token in found.values()}
+        parts = [
+            f"{'nothing' if token == 'none' else f'the token `{token}`'} for {wording.listed(models)}"
+            for token, models in groups.items()
+        ]
+        return Text(wording.listed(parts))
 
     @property
     def centred(self) -> Text:
@@ -309,8 +319,18 @@ class Page:
         print(page_tables.endpoints(self.results, self.settings))
 
     def cards(self) -> None:
-        """Print the model cards side by side."""
-        print(page_tables.cards(self.context["cards"]))
+        """Print the model cards side by side, with what comes before every prompt in this run."""
+        told, bos = self.context["cards"], self.context["bos"]
+        print(page_tables.cards({model: {**card, "bos": bos[model]} for model, card in told.items()}))
+
+    def selfcheck(self) -> None:
+        """Print how far the formulas of this run are from what each model itself computes."""
+        print(page_tables.selfcheck(self.results))
+
+    @property
+    def checked(self) -> Text:
+        """The largest error of the self-check, in a sentence."""
+        return Text(narrative.selfcheck(self.results))
 
     def storage(self) -> None:
         """Print what storing weights in bfloat16 changes, for models whose float32 twin is in the config."""

@@ -10,6 +10,7 @@ from typing import Any
 from plateaus.curves.sharpness import is_plateau
 from plateaus.data import tables
 from plateaus.data.results import Results
+from plateaus.data.schemas import QUANTITIES
 from plateaus.drawing import panels, wording
 from plateaus.drawing.contract import Settings
 from plateaus.judging import judged, words
@@ -110,6 +111,24 @@ def cards(found: Mapping[str, Mapping[str, Any]]) -> str:
     names = dict.fromkeys(["name", *(name for card in found.values() for name in card if name != "files")])
     rows = [[f"`{name}`", *(described(card.get(name)) for card in found.values())] for name in names]
     return markdown_table(["", *(f"`{model}`" for model in found)], rows, "The models. {#tbl-models}")
+
+
+def selfcheck(results: Results) -> str:
+    """Make the table of the self-check, with the largest error of each quantity over all blocks, per model."""
+    frames = {model: results.table(model, tables.SELFCHECK) for model in results.models}
+    rows = []
+    for quantity, name in QUANTITIES.items():
+        cells = []
+        for frame in frames.values():
+            found = frame[frame["quantity"] == quantity]["error"]
+            cells.append("–" if found.empty else wording.power(float(found.max())))
+        rows.append([name, *cells])
+    caption = (
+        "The largest relative error of what the stages use of each model, over all blocks after the first, against the "
+        "model itself. Of spline codes, it is the share of units on the wrong side. {#tbl-selfcheck}"
+    )
+    head = ["Quantity", *(f"`{model}`" for model in frames)]
+    return markdown_table(head, rows, caption, align="l" + "r" * len(frames))
 
 
 def twins(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:

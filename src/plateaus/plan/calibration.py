@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # ---- memory, with the allocator settings of `plateaus.run.job_environment`, which keep freed memory for reuse
-BASE_BYTES = 0.60e9
-"""Python, torch, transformers, TransformerLens, pyarrow and a loaded tokenizer, before any weight is read."""
+BASE_BYTES = 0.49e9
+"""Python, torch, transformers, TransformerLens and pyarrow, before any weight is read."""
+TOKEN_BYTES = 2300
+"""Memory of a loaded tokenizer per token of its vocabulary (measured on vocabularies of 49,152 and 262,144 tokens)."""
 EMBEDDINGS_LEFT = {"LayerNorm": 1.3, "RMSNorm": 0.0}
 """Copies of the embedding matrix that loading leaves on the heap (measured on GPT-2 and OPT, and on Llama)."""
 CONVERTED = 0.7
@@ -26,6 +28,10 @@ CURVE_ROW_READ = 10
 VECTOR_IN_MEMORY = 3.0
 """Copies of a recorded vector: the recorded one, the stacked one, and the one in the Arrow table."""
 LOGITS_COPIES = 6  # of one path's logits, while they are measured
+COORDINATES_COPIES = 4  # of the coordinates of the logits of several paths, while they are measured
+ROOT_COPIES = 4  # of the square root behind the coordinates, while it is computed
+ROOT_BYTES = 1.3e8
+"""Memory for the part of the unembedding from which this square root is computed at a time, with its copy."""
 STATE_COPIES = 6  # of the rows of a sweep
 CHUNK_USED = 0.7
 """Share of a chunk's memory budget that is really used, because `bytes_per_row` includes a margin."""
@@ -63,6 +69,8 @@ OTHER_ROW = 8.0
 EFFICIENCY = {"extract": 0.15, "interpolate": 0.62, "freeze": 0.68, "jacobian": 0.72, "spline": 0.7}
 """Share of the measured matrix speed that each stage reaches: short prompts read every weight for only a few rows, the
 rows of a sweep come in hundreds, and the Jacobians are large products."""
+SELFCHECK_BYTES = 2e4
+"""Size of the table of a model's check on disk."""
 START_SECONDS = 6.0
 """Time for imports and the tokenizer in a job that loads a model."""
 SHARPNESS_SECONDS = 1.5
@@ -82,17 +90,19 @@ class Fetching(NamedTuple):
         bytes_per_model_byte: Memory per byte of the model in float32.
         seconds: Time that does not depend on the model.
         seconds_per_gb: Seconds per GB of the model in float32.
+        embeddings: Copies of the embedding matrix in float32 that are in memory besides.
     """
 
     base_bytes: float
     bytes_per_model_byte: float
     seconds: float
     seconds_per_gb: float
+    embeddings: float = 0.0
 
 
 FETCH = {
-    "embedded": Fetching(0.5e9, 1.4, 6, 22),  # dequantises
-    "random": Fetching(0.5e9, 1.1, 6, 8),
+    "embedded": Fetching(0.34e9, 1.4, 6, 22, 1.4),  # dequantises; the GGUF reader keeps objects for every token
+    "random": Fetching(0.38e9, 1.0, 6, 8, 1.0),  # the unembedding has memory of its own until it is tied
     "local": Fetching(0.3e9, 0, 4, 2),  # makes links to the files and hashes them
     "hub": Fetching(0.3e9, 0, 4, 2),  # the same after the download, whose time depends on the network
 }

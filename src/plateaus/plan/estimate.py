@@ -18,6 +18,8 @@ from plateaus.prompts.pairs import SUITE, Pair, split, tokenise_with_file
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """Stages with one job per model and shard."""
 ALL = "all"
+FLOAT64 = 2
+"""How many operations in float32 take as long as one in float64."""
 
 
 class Line(NamedTuple):
@@ -107,13 +109,17 @@ def make(
         sizes = pair_sizes(config, model, pairs, settings, models_folder)
         fetch = _fetch(entry["source"], shape, narrow=settings.narrow)
         costs: dict[Key, _Cost] = {("fetch", model, ALL): fetch}
+        check = _selfcheck(shape, settings, list(sizes.values()))
         for stage in SHARD_STAGES:
             for shard, members in shards.items():
                 prompts = {pair.prompt(word) for pair in members for word in (pair.a, pair.b)}
                 distinct = len(prompts) / (2 * len(members))
-                costs[stage, model, shard] = _cost(
-                    stage, shape, settings, [sizes[pair.id] for pair in members], distinct
-                )
+                cost = _cost(stage, shape, settings, [sizes[pair.id] for pair in members], distinct)
+                if stage == "extract":  # its jobs are the first that use the model, and one of them checks it
+                    cost = cost._replace(memory=max(cost.memory, check.memory))
+                    if shard == min(shards):
+                        cost = cost._replace(flop=cost.flop + check.flop, disk=cost.disk + check.disk)
+                costs[stage, model, shard] = cost
         seconds = {
             key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
             for key, cost in costs.items()
@@ -150,7 +156,7 @@ def pair_sizes(
         folder = Path(entry["path"])
     lengths = {pair.id: len(pair.context.split()) for pair in pairs}
     if (folder / "tokenizer.json").is_file():
-        tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model)
+        tokenised = tokenise_with_file(pairs, folder / "tokenizer.json", model, entry["bos"])
         lengths = {found.pair.id: len(found.prefix) for found in tokenised}
     suite = {pair.id for pair in pairs if SUITE in pair.labels}
     stride, matrices = config["interpolate"]["suite_stride"], config["jacobian"]["suite_matrices"]
@@ -182,10 +188,12 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
         case "extract":
             return sum(flops.extract(shape, pair.prefix) for pair in pairs)
         case "interpolate":
-            return sum(flops.interpolate(shape, pair.prefix, steps, pair.layers) for pair in pairs)
+            swept = sum(flops.interpolate(shape, pair.prefix, steps, pair.layers) for pair in pairs)
+            return swept + FLOAT64 * flops.logit_root(shape)
         case "freeze":
             frozen = (steps, settings.freeze_layers, settings.conditions)
-            return sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
+            swept = sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
+            return swept + FLOAT64 * flops.logit_root(shape)
         case "jacobian":
             prefixes, _, whole = zip(*pairs, strict=True)
             return flops.jacobian(
@@ -198,11 +206,18 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
             return 0.0
 
 
+def _selfcheck(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
+    """Return the cost of the check of a model, which the first job that uses the model makes."""
+    flop = flops.selfcheck(shape, storage.longest(pairs), settings.traced(shape))
+    return _Cost(0, flop, storage.memory_bytes("selfcheck", shape, settings, pairs), calibration.SELFCHECK_BYTES)
+
+
 def _fetch(source: str, shape: Shape, *, narrow: bool) -> _Cost:
     cost = calibration.FETCH[source]
     # Files of a local folder are linked, which needs no disk space if the file system supports links.
     disk = 0.0 if source == "local" and not narrow else shape.file_bytes + calibration.TOKENIZER_BYTES
-    memory = cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes
+    embedding = 4.0 * shape.vocabulary * shape.d_model
+    memory = cost.base_bytes + cost.bytes_per_model_byte * shape.model_bytes + cost.embeddings * embedding
     if narrow:  # room for the stored file and its rounded copy
         memory = max(memory, cost.base_bytes + 3 * shape.file_bytes)
     return _Cost(0, 0.0, memory, disk)

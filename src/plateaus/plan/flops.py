@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plateaus.curves.limits import LARGE_VOCABULARY, LOGIT_BLOCK
 from plateaus.plan.shapes import Shape
 
-LOGIT_BLOCK, LOGIT_BYTES = 64, 1e8
-"""Steps per block of logits, as in `plateaus.curves.logits` (copied, since that module loads torch), and an upper bound
-in bytes for the logits of several paths that are computed together there."""
+ROOT_STRIP, ROOT_TRIED = 128, 8
+"""The same values as `STRIP` and twice `TRIED` in `plateaus.model.unembedding`, which loads torch."""
 GRAM_BLOCKS = 8
 """The same value as `BLOCKS` in `plateaus.mechanism.mlp_jacobian`, which loads torch."""
-TRIED = 3
-"""The same value as in `plateaus.mechanism.attention_jacobian`, which loads torch."""
+TRIED, TRIED_OUT = 3, 8
+"""The same values as `TRIED` in `plateaus.mechanism.attention_jacobian` and in `closed_attention`, which load torch."""
+SELFCHECK_ROWS, SELFCHECK_MATRICES = 4, 3
+"""The same values as `ROWS` in `plateaus.mechanism.reference` and `MATRIX_LAYERS` in `plateaus.mechanism.selfcheck`,
+which load torch."""
 SKETCH = 8
 """The same value as `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
 NODES = 16
@@ -38,6 +41,25 @@ def logits_row(shape: Shape) -> float:
     return 2.0 * shape.d_model * shape.vocabulary
 
 
+def coordinates(shape: Shape) -> bool:
+    """Return whether the logits along paths are measured by coordinates, as in `curves.logits.measure_logits`."""
+    return shape.vocabulary >= LARGE_VOCABULARY and not shape.capped
+
+
+def _coordinates_row(shape: Shape) -> float:
+    return 2.0 * shape.d_model**2
+
+
+def logit_root(shape: Shape) -> float:
+    """Count the square root behind the coordinates, once per job: W^T W on and below the diagonal, and the check."""
+    if not coordinates(shape):
+        return 0.0
+    strips = range(0, shape.d_model, ROOT_STRIP)
+    entries = sum((shape.d_model - first) * min(ROOT_STRIP, shape.d_model - first) for first in strips)
+    tried = ROOT_TRIED * (_coordinates_row(shape) + logits_row(shape))
+    return 2.0 * shape.vocabulary * entries + tried
+
+
 def sequence(shape: Shape, tokens: int) -> float:
     """Count a whole sequence through the model, including the logits of every token."""
     return tokens * (shape.layers * block_row(shape, tokens - 1) + logits_row(shape))
@@ -47,6 +69,18 @@ def prefix_run(shape: Shape, prefix: int) -> float:
     """Count what `Transformer.prefix` runs: the prefix, and one token after it."""
     after = shape.layers * block_row(shape, prefix) + logits_row(shape)
     return (sequence(shape, prefix) if prefix else 0.0) + after
+
+
+def selfcheck(shape: Shape, prefix: int, layers: int) -> float:
+    """Count the stage selfcheck: a few points of one path, and whole Jacobians in a few blocks."""
+    tokens, rows = prefix + 1, SELFCHECK_ROWS
+    plain = (2 + rows) * sequence(shape, tokens) + 3 * rows * tokens * layers * block_row(shape, prefix)
+    swept = 2 * sequence(shape, tokens) + prefix_run(shape, prefix)
+    in_block = 8 * rows * block_row(shape, prefix) + _affine(shape, prefix) + 2 * _block_push(shape, prefix, rows, 1)
+    d, m = shape.d_model, shape.d_mlp
+    of_mlp = gram(shape) + (shape.mlp_inputs + d) * 2.0 * d * m
+    matrices = _attention_matrices(shape, prefix, 1) + of_mlp + 2.0 * d**3
+    return plain + swept + layers * in_block + SELFCHECK_MATRICES * matrices
 
 
 def extract(shape: Shape, prefix: int) -> float:
@@ -63,6 +97,8 @@ def sweep(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float
 
 def path_logits(shape: Shape, steps: int) -> float:
     """Count the logits along one path and their measures; a long path computes the logits of its two ends twice."""
+    if coordinates(shape):
+        return steps * (_coordinates_row(shape) + 2.0 * shape.d_model)
     if steps <= LOGIT_BLOCK + 1:
         return steps * (logits_row(shape) + 2.0 * shape.vocabulary)
     blocks = -(-steps // LOGIT_BLOCK)
@@ -74,13 +110,18 @@ def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) ->
     """Count the stage interpolate for one pair.
 
     It runs the sweep, the logits of every path and of the two unpatched prompts, and the traced path's probabilities.
+    With coordinates, the logits at the two ends of every path are added. `logit_root` is not included.
     """
-    logits = len(layers) * path_logits(shape, steps) + (steps + 2) * logits_row(shape)
+    full = steps + 2 + (2 * len(layers) if coordinates(shape) else 0)
+    logits = len(layers) * path_logits(shape, steps) + full * logits_row(shape)
     return prefix_run(shape, prefix) + sweep(shape, prefix, steps, layers) + logits
 
 
 def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditions: Sequence[str]) -> float:
-    """Count the stage freeze for one pair: sweep and logits of every condition, and two rows per block for secants."""
+    """Count the stage freeze for one pair: sweep and logits of every condition, and two rows per block for secants.
+
+    `logit_root` is not included.
+    """
     secants = 0.0
     if any(condition.endswith("_secant") for condition in conditions) and layers:
         secants = 2 * (shape.layers - 1 - min(layers)) * block_row(shape, prefix)
@@ -92,11 +133,11 @@ def gram(shape: Shape) -> float:
     """Count the Gram matrices of one layer (`mlp_jacobian.gram`).
 
     Symmetric matrices compute only the blocks on and below the diagonal; the mixed matrix of a gated MLP is computed
-    whole.
+    whole. With a norm after the MLP, there are all of these for the output weights with and without the norm's gain.
     """
     whole = 4.0 * shape.d_mlp**2 * shape.d_model
     symmetric = whole * (GRAM_BLOCKS + 1) / (2 * GRAM_BLOCKS)
-    return 2 * symmetric + whole if shape.gated else symmetric
+    return (2 if shape.norm_after else 1) * (2 * symmetric + whole if shape.gated else symmetric)
 
 
 def mlp_norms(shape: Shape, steps: int) -> float:
@@ -139,11 +180,13 @@ def _attention_read(shape: Shape, prefix: int, rows: int) -> float:
 
 
 def _affine(shape: Shape, prefix: int) -> float:
-    """Count reading attention's matrices off the model and checking them at three rows, once per layer and length."""
+    """Count reading attention's matrices off the model and trying them on a few rows, once per layer and length."""
     if not shape.closed:
         return 0.0
+    out = _attention_read(shape, prefix, TRIED_OUT) + TRIED_OUT * attention_row(shape, prefix)
+    out += (TRIED_OUT - 1) * 2.0 * shape.heads * shape.d_head * shape.d_model
     tried = _attention_read(shape, prefix, TRIED) + _attention_push(shape, prefix, TRIED, 1)
-    return _attention_read(shape, prefix, shape.d_model + 1) + tried + _closed_push(shape, prefix, TRIED, 1)
+    return out + _attention_read(shape, prefix, shape.d_model + 1) + tried + _closed_push(shape, prefix, TRIED, 1)
 
 
 def _closed_push(shape: Shape, prefix: int, steps: int, directions: int) -> float:

@@ -11,24 +11,12 @@ from typing import Any, NamedTuple
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
 
-GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2", "smollm3"}
+GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "smollm3"}
 PARALLEL = {"gpt_neox"}
-DIFFERENTIATED = {"gpt_neox", "qwen3", "gemma2", "olmo2"}
+DIFFERENTIATED = {"gpt_neox", "qwen3", "gemma2", "gemma3_text", "olmo2"}
 """Model types whose attention has no closed-form Jacobian here: they fail the check in `attention_jacobian`."""
-
-EMBEDDED: dict[str, Any] = {
-    "model_type": "llama",
-    "num_hidden_layers": 30,
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "rms_norm_eps": 1e-5,
-    "hidden_act": "silu",
-}
-"""The configuration of SmolLM2-135M, as in its config.json."""
-EMBEDDED_PARAMETERS = 134_515_008
+NORM_AFTER = {"gemma2", "gemma3_text", "olmo2"}
+"""Model types whose MLP has a norm between its output and the residual stream."""
 
 
 class Shape(NamedTuple):
@@ -49,6 +37,8 @@ class Shape(NamedTuple):
         relu: Whether the MLP is piecewise linear, so that the table `neurons` has rows.
         closed: Whether attention's Jacobian is computed in closed form.
         centred: Whether the norms are LayerNorm rather than RMSNorm.
+        norm_after: Whether the output of the MLP goes through a norm.
+        capped: Whether the logits have a soft cap.
     """
 
     layers: int
@@ -65,6 +55,8 @@ class Shape(NamedTuple):
     relu: bool
     closed: bool
     centred: bool
+    norm_after: bool
+    capped: bool
 
     @property
     def attention_weights(self) -> int:
@@ -128,15 +120,56 @@ def shape_from(config: Mapping[str, Any], parameters: int, file_bytes: int) -> S
         relu=activation == "relu" and kind not in GATED,
         closed=kind not in DIFFERENTIATED,
         centred="rms_norm_eps" not in config,
+        norm_after=kind in NORM_AFTER,
+        # A config of Gemma-2 need not name its cap, which is then the one that its type has by default.
+        capped=config.get("final_logit_softcapping", kind == "gemma2") not in (None, False),
     )
 
 
 class Known(NamedTuple):
-    """One entry of `known_shapes.yaml`."""
+    """What is known about a model before it is fetched: its config.json, parameters and the bytes of its weights."""
 
     config: dict[str, Any]
     parameters: int
     file_bytes: int
+
+
+EMBEDDED = {
+    "smollm2-135m": Known(
+        {
+            "model_type": "llama",
+            "num_hidden_layers": 30,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "vocab_size": 49152,
+            "rms_norm_eps": 1e-5,
+            "hidden_act": "silu",
+            "tie_word_embeddings": True,
+        },
+        parameters=134_515_008,
+        file_bytes=4 * 134_515_008,
+    ),
+    "gemma-3-270m": Known(
+        {
+            "model_type": "gemma3_text",
+            "num_hidden_layers": 18,
+            "hidden_size": 640,
+            "intermediate_size": 2048,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "vocab_size": 262144,
+            "rms_norm_eps": 1e-6,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "tie_word_embeddings": True,
+        },
+        parameters=268_098_176,
+        file_bytes=4 * 268_098_176,
+    ),
+}
+"""The embedded models by their names in the config, as their config.json says and with weights in float32."""
 
 
 @cache
@@ -164,7 +197,7 @@ def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
     """Return the shape of a model as it is before the stage fetch rounds its weights, or None if it is not known.
 
     The fetched folder comes first. Without it, the shape comes from the model's source: the local folder, the constants
-    of the embedded model, the table of published shapes, or the model whose architecture a random model has.
+    of an embedded model, the table of published shapes, or the model whose architecture a random model has.
     """
     entry = config["models"][model]
     fetched = _of_folder(models_folder / model_key(config, model))
@@ -172,7 +205,7 @@ def _shape_of(config: Config, model: str, models_folder: Path) -> Shape | None:
         return fetched
     match entry["source"]:
         case "embedded":
-            return shape_from(EMBEDDED, EMBEDDED_PARAMETERS, 4 * EMBEDDED_PARAMETERS)
+            return shape_from(*EMBEDDED[entry["name"]])
         case "local":
             return _of_folder(Path(entry["path"]))
         case "random":

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plateaus.curves.limits import LOGIT_BLOCK, LOGIT_BYTES
 from plateaus.data.schemas import TABLES, VECTOR
 from plateaus.plan import calibration, flops
+from plateaus.plan.flops import SELFCHECK_ROWS
 from plateaus.plan.shapes import Shape
 
 
@@ -175,13 +177,14 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
         read = sum(sum(rows(part, shape, settings, pairs).values()) for part in ("interpolate", "freeze"))
         return calibration.SHARPNESS_BYTES + read * calibration.CURVE_ROW_READ
     working = {
+        "selfcheck": _selfcheck,
         "extract": _extract,
         "interpolate": _interpolate,
         "freeze": _freeze,
         "jacobian": _jacobian,
         "spline": _spline,
     }
-    base = calibration.BASE_BYTES
+    base = calibration.BASE_BYTES + calibration.TOKEN_BYTES * shape.vocabulary
     converting = 0.0
     if converted(shape) and not settings.narrow:
         converting = base + shape.model_bytes + calibration.CONVERTED * shape.file_bytes
@@ -223,15 +226,31 @@ def longest(pairs: Sequence[PairSize]) -> int:
     return max(pair.prefix for pair in pairs)
 
 
+def _selfcheck(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    d, m, rows = shape.d_model, shape.d_mlp, SELFCHECK_ROWS
+    tokens = longest(pairs) + 1
+    logits = (rows + 2) * tokens * 4.0 * shape.vocabulary
+    kept = rows * tokens * 4.0 * d * shape.layers * 2
+    matrices = (4 if shape.gated else 1) * 4.0 * m**2 + 4.0 * d * (4 * m + 4 * d) + 4.0 * d**2 * (shape.heads + 4)
+    return max(logits + kept, matrices + kept)
+
+
 def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     logits = 2 * (longest(pairs) + 1) * shape.vocabulary * 4.0
     return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, pairs)
 
 
 def _logits(shape: Shape, settings: Settings) -> float:
-    """Return the bytes of the logits of several paths, and of the differences that measuring one path creates."""
-    one = 4.0 * min(settings.steps, flops.LOGIT_BLOCK + 1) * shape.vocabulary
-    return max(one, flops.LOGIT_BYTES) + calibration.LOGITS_COPIES * one
+    """Return the bytes of the logits of several paths, and of the differences that measuring one path creates.
+
+    With coordinates, it is the bytes of their square root while it is computed, or of the coordinates of several paths.
+    """
+    if flops.coordinates(shape):
+        several = max(8.0 * settings.steps * shape.d_model, LOGIT_BYTES)
+        root = calibration.ROOT_COPIES * 8.0 * shape.d_model**2
+        return root + max(calibration.ROOT_BYTES, calibration.COORDINATES_COPIES * several)
+    one = 4.0 * min(settings.steps, LOGIT_BLOCK + 1) * shape.vocabulary
+    return max(one, LOGIT_BYTES) + calibration.LOGITS_COPIES * one
 
 
 def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: int) -> float:

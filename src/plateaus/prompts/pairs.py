@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any, NamedTuple
 
 from plateaus.data.canonical import digest
 from plateaus.errors import InputError
+from plateaus.sources import bos as bos_tokens
 
 COLUMNS = ("id", "context", "a", "b", "tags")
+"""The columns of a table of prompt pairs."""
+SEPARATOR = "separator"
+"""An optional sixth column: what stands between the context and the words, one space if the column is missing."""
 SUITE = "suite"
 """Tag of the pairs of the prompt suite; there are many of them, so fewer layers and matrices are computed for each."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Pair(NamedTuple):
-    """Two prompts, `context + " " + a` and `context + " " + b`.
+    """Two prompts, `context + separator + a` and `context + separator + b`.
 
     Attributes:
         id: Unique name, also used in file names.
@@ -27,6 +32,7 @@ class Pair(NamedTuple):
         a: Last word of the first prompt.
         b: Last word of the second prompt.
         tags: Semicolon-separated labels, such as ``published``.
+        separator: What stands between the context and the word: one space, or nothing in a language without spaces.
     """
 
     id: str
@@ -34,6 +40,7 @@ class Pair(NamedTuple):
     a: str
     b: str
     tags: str
+    separator: str = " "
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,7 +49,7 @@ class Pair(NamedTuple):
 
     def prompt(self, word: str) -> str:
         """The whole prompt that ends in `word`."""
-        return f"{self.context} {word}"
+        return f"{self.context}{self.separator}{word}"
 
 
 class TokenisedPair(NamedTuple):
@@ -50,7 +57,7 @@ class TokenisedPair(NamedTuple):
 
     Attributes:
         pair: The pair.
-        prefix: Token ids of the context; empty if the context is empty.
+        prefix: Token ids before the last token: any begin-of-sequence token, and those of the context.
         token_a: Token id of the last word of the first prompt.
         token_b: Token id of the last word of the second prompt.
     """
@@ -65,7 +72,8 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read a table of prompt pairs, in the table's order, and check every pair.
 
     Args:
-        path: A tab-separated UTF-8 table with the columns `COLUMNS`; lines that begin with ``#`` are comments.
+        path: A tab-separated UTF-8 table with the columns `COLUMNS` and possibly `SEPARATOR`; lines that begin with
+            ``#`` are comments.
 
     Raises:
         InputError: if the table cannot be read or a line is wrong; the message says where and how to mend it.
@@ -78,17 +86,20 @@ def read_pairs(path: Path) -> list[Pair]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"prompts.table: {path} cannot be read ({error}): save it as UTF-8 text") from None
     rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    if not rows or tuple(rows[0]) != COLUMNS:
-        header = " ".join(rows[0]) if rows else "nothing"
-        raise InputError(f"{path}, line 1: the header is '{header}' instead of the tab-separated {' '.join(COLUMNS)}")
+    columns = tuple(rows[0]) if rows else ()
+    if columns not in (COLUMNS, (*COLUMNS, SEPARATOR)):
+        raise InputError(
+            f"{path}, line 1: the header is '{' '.join(columns) or 'nothing'}' instead of the tab-separated "
+            f"{' '.join(COLUMNS)} (and possibly {SEPARATOR})"
+        )
     pairs: dict[str, Pair] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not row or row[0].startswith("#"):
             continue
         where = f"{path}, line {number}"
-        if len(row) != len(COLUMNS):
+        if len(row) != len(columns):
             raise InputError(
-                f"{where}: {len(row)} columns instead of {len(COLUMNS)} ({', '.join(COLUMNS)}), separated by tabs"
+                f"{where}: {len(row)} columns instead of {len(columns)} ({', '.join(columns)}), separated by tabs"
             )
         pair = Pair(*row)
         check_pair(pair, where)
@@ -118,41 +129,86 @@ def check_pair(pair: Pair, where: str) -> None:
     for name, word in (("a", pair.a), ("b", pair.b)):
         if not word or word != word.strip() or len(word.split()) != 1:
             raise InputError(
-                f"{where}: pair '{pair.id}', column {name}: '{word}' is not one word without spaces around it"
+                f"{where}: pair '{pair.id}', column {name}: '{word}' is not one word without spaces around it: "
+                "write one word, and put what else the prompts share into the context"
             )
     if pair.a == pair.b:
         raise InputError(
             f"{where}: pair '{pair.id}': both words are '{pair.a}', so there is nothing to interpolate: change one"
         )
-    if pair.context != pair.context.rstrip():
+    if pair.context != pair.context.rstrip() and pair.separator[:1].isspace():
         raise InputError(
             f"{where}: pair '{pair.id}': the context ends in a space: remove it; one is added before each word"
         )
+    if pair.separator.strip():
+        raise InputError(
+            f"{where}: pair '{pair.id}': the separator is '{pair.separator}', which is neither empty nor a space: "
+            "put other text into the context"
+        )
 
 
-def tokenise(pair: Pair, encode: Callable[[str], Sequence[int]], show: Callable[[int], str]) -> TokenisedPair:
+class Reader(NamedTuple):
+    """How a model reads a text.
+
+    Attributes:
+        encode: Function from a text to its token ids, without special tokens.
+        show: Function from a token id to the token's text, for messages.
+        leading: Token ids that come before those of every text, such as a begin-of-sequence token.
+        unknown: Id of the token for text that the tokenizer does not know; None if it knows all text.
+    """
+
+    encode: Callable[[str], Sequence[int]]
+    show: Callable[[int], str]
+    leading: tuple[int, ...] = ()
+    unknown: int | None = None
+
+
+def tokenise(pair: Pair, reader: Reader) -> TokenisedPair:
     """Tokenise both prompts and check that they differ in exactly the last token.
 
     Args:
         pair: The pair.
-        encode: Function from a text to its token ids, without special tokens.
-        show: Function from a token id to the token's text, for the message.
+        reader: How the model reads a text.
 
     Raises:
-        InputError: if they differ in more or less; the message shows the tokens and says how to mend the pair.
+        InputError: if they differ in more or less, or hold text that the tokenizer does not know; the message shows the
+            tokens and says how to mend the pair.
     """
-    prefix, a, b = (tuple(encode(text)) for text in (pair.context, pair.prompt(pair.a), pair.prompt(pair.b)))
+    prefix, a, b = (tuple(reader.encode(text)) for text in (pair.context, *_prompts(pair, reader)))
     for word, tokens in ((pair.a, a), (pair.b, b)):
         if len(tokens) != len(prefix) + 1 or tokens[:-1] != prefix:
-            split = " | ".join(show(token) for token in tokens)
+            split = " | ".join(reader.show(token) for token in tokens)
             raise InputError(
                 f"pair '{pair.id}': '{pair.prompt(word)}' is read by this model as [{split}], which is not the "
                 f"{len(prefix)} tokens of '{pair.context}' followed by one token: "
                 f"choose a word that is a single token in place of '{word}'"
             )
+        if reader.unknown is not None and reader.unknown in tokens:
+            what = f"the word '{word}'" if tokens[-1] == reader.unknown else f"part of the context '{pair.context}'"
+            raise InputError(
+                f"pair '{pair.id}': the tokenizer does not know {what} and reads it as "
+                f"{reader.show(reader.unknown)}: choose text that is in its vocabulary"
+            )
     if a[-1] == b[-1]:
         raise InputError(f"pair '{pair.id}': '{pair.a}' and '{pair.b}' are the same token for this model: change one")
+    if prefix[: len(reader.leading)] != reader.leading:  # the text itself may begin with the token
+        prefix = (*reader.leading, *prefix)
     return TokenisedPair(pair, prefix, a[-1], b[-1])
+
+
+def _prompts(pair: Pair, reader: Reader) -> list[str]:
+    """Return both prompts as they are tokenised.
+
+    Some tokenizers (SentencePiece's) add a space of their own at the beginning of a text. Without a context, a word is
+    then written without its separator, if that gives the token of the word after a space.
+    """
+    words = (pair.a, pair.b)
+    prompts = [pair.prompt(word) for word in words]
+    if pair.context or pair.separator != " " or all(len(reader.encode(prompt)) == 1 for prompt in prompts):
+        return prompts
+    bare = [tuple(reader.encode(word)) for word in words]
+    after = [tuple(reader.encode(f"a {word}"))[-1:] for word in words]
+    return list(words) if bare == after else prompts
 
 
 _tokenizers: dict[tuple[int, ...], Any] = {}
@@ -167,13 +223,16 @@ def _tokenizer(path: str, *identity: int) -> Any:
     return _tokenizers[identity]
 
 
-def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) -> list[TokenisedPair]:
+def tokenise_with_file(
+    pairs: Sequence[Pair], tokenizer_json: Path, model: str, bos: str | bool = bos_tokens.AUTO
+) -> list[TokenisedPair]:
     """Tokenise all pairs with a model folder's tokenizer.json, which needs neither torch nor transformers.
 
     Args:
         pairs: The pairs.
         tokenizer_json: The model's tokenizer file.
         model: Name of the model, for the message.
+        bos: What comes before every text; see `plateaus.sources.bos.leading_tokens`.
 
     Raises:
         InputError: if the file cannot be read, or as in `tokenise`; the message names the model.
@@ -185,16 +244,26 @@ def tokenise_with_file(pairs: Sequence[Pair], tokenizer_json: Path, model: str) 
         raise InputError(
             f"model {model}: {tokenizer_json} cannot be read as a tokenizer ({error}): fetch it again"
         ) from None
-
-    def encode(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
-
+    reader = Reader(
+        encode=lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids),
+        show=lambda token: str(tokenizer.decode([token], skip_special_tokens=False)),
+        leading=bos_tokens.leading_tokens(tokenizer, tokenizer_json.parent, bos, model),
+        unknown=_unknown_of(tokenizer, tokenizer_json),
+    )
     try:
-        return [
-            tokenise(pair, encode, lambda token: tokenizer.decode([token], skip_special_tokens=False)) for pair in pairs
-        ]
+        return [tokenise(pair, reader) for pair in pairs]
     except InputError as error:
         raise InputError(f"model {model}, {error}") from None
+
+
+def _unknown_of(tokenizer: Any, tokenizer_json: Path) -> int | None:
+    """Return the id of the token that stands for unknown text, or None if the tokenizer has none."""
+    if type(tokenizer.model).__name__ == "Unigram":  # the library does not tell this kind's unknown token
+        number = json.loads(tokenizer_json.read_text(encoding="utf-8"))["model"].get("unk_id")
+        return None if number is None else int(number)
+    token = getattr(tokenizer.model, "unk_token", None)
+    found = None if token is None else tokenizer.token_to_id(token)
+    return None if found is None else int(found)
 
 
 def shard_of(pair_id: str, shards: int) -> str:
@@ -209,6 +278,12 @@ def split(pairs: Sequence[Pair], shards: int) -> dict[str, list[Pair]]:
     for pair in sorted(pairs):
         parts.setdefault(shard_of(pair.id, shards), []).append(pair)
     return dict(sorted(parts.items()))
+
+
+def checked_pair(pairs: Sequence[Pair]) -> Pair:
+    """Choose the pair on whose path a model is checked: by its id, and not from the suite if there are others."""
+    own = [pair for pair in pairs if SUITE not in pair.labels] or pairs
+    return min(own, key=lambda pair: digest(pair.id))
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from plateaus.data.canonical import file_digest
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import COLUMNS, Pair, read_pairs, tokenise
+from plateaus.prompts.pairs import COLUMNS, Pair, Reader, read_pairs, tokenise
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -216,7 +216,7 @@ def check_tokens(pairs: Sequence[Pair], tokenizers: Mapping[str, Tokenizer]) -> 
 
         for pair in pairs:
             try:
-                prefix = tokenise(pair, encode, show).prefix
+                prefix = tokenise(pair, Reader(encode, show)).prefix
             except InputError as error:
                 raise InputError(f"tokenizer {name}, {error}") from None
             if "random-tokens" in pair.tags and len(prefix) != RANDOM_LENGTH:
@@ -228,7 +228,7 @@ def check_tokens(pairs: Sequence[Pair], tokenizers: Mapping[str, Tokenizer]) -> 
 
 def table_text(pairs: Sequence[Pair]) -> str:
     """Return the text of the table, in the form that `plateaus.prompts.pairs.read_pairs` reads."""
-    return "".join("\t".join(row) + "\n" for row in chain([COLUMNS], pairs))
+    return "".join("\t".join(row) + "\n" for row in chain([COLUMNS], (pair[: len(COLUMNS)] for pair in pairs)))
 
 
 def manifest(pairs: Sequence[Pair], table: str, lexicon_sha256: str, seed: int) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from plateaus.data.canonical import digest, file_digest
 
 ROOT = "plateaus"
 PACKAGE = Path(__file__).parents[1]
-NOT_RESULTS = {"plateaus.stages.runner"}
-"""Modules that run a stage but do not affect the results that it writes, so editing them reruns nothing."""
+NOT_RESULTS = {"plateaus.stages.job", "plateaus.stages.runner", "plateaus.stages.selfcheck"}
+"""Modules that run or check a stage but do not affect the results that it writes, so editing them reruns nothing."""
 DATA_SUFFIXES = {".lua", ".html", ".css", ".js", ".svg"}
 """Suffixes of data files that count as code: templates and filters beside the modules of a package."""
 
@@ -51,9 +51,10 @@ def modules_of(stage: str) -> list[str]:
     """
     seen: set[str] = set()
     todo = [f"{ROOT}.stages.{stage}"]
+    left_out = (NOT_RESULTS | {ROOT}) - set(todo)  # the package's public functions are imported only on use
     while todo:
         module = todo.pop()
-        if module in seen or module in NOT_RESULTS or module == ROOT:  # its public functions are imported only on use
+        if module in seen or module in left_out:
             continue
         seen.add(module)
         for imported in _imports(module):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plateaus.data.canonical import digest, file_digest
+from plateaus.sources import bos
 
 
 def describe(
@@ -23,8 +24,8 @@ def describe(
         commit: For a model of the hub, the commit that its revision resolved to.
 
     Returns:
-        A dictionary that can be written as JSON. Its `weights_sha256` is one hash over config.json and the weights,
-        and sizes are in bytes.
+        A dictionary that can be written as JSON. Its `weights_sha256` is one hash over config.json and the weights, its
+        `bos` is what the tokenizer itself puts before every text, and sizes are in bytes.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     files = {
@@ -50,6 +51,7 @@ def describe(
         "d_mlp": first("intermediate_size", "n_inner", "ffn_dim") or 4 * (first("hidden_size", "n_embd") or 0),
         "heads": first("num_attention_heads", "n_head"),
         "vocabulary": config.get("vocab_size"),
+        "bos": bos.text_of(folder, bos.AUTO, name),
         "activation": first("hidden_activation", "hidden_act", "activation_function"),
         "norm": "RMSNorm" if "rms_norm_eps" in config else "LayerNorm",
         "parameters": sum(count_parameters(folder / name) for name in files if name.endswith(".safetensors")),

@@ -15,7 +15,8 @@ from plateaus.judging.interface import Rules
 from plateaus.judging.verdicts import judge
 from plateaus.judging.words import NOT_TESTED
 from plateaus.run.code_inputs import code_digest
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def rules_of(slice_: dict[str, Any]) -> Rules:

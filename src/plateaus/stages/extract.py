@@ -12,11 +12,14 @@ from torch import Tensor
 from plateaus.curves.geometry import angle
 from plateaus.data import tables
 from plateaus.data.results import table_path
+from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
+from plateaus.prompts.lengths import check_lengths
 from plateaus.prompts.pairs import TokenisedPair, pairs_digest, split, tokenise_with_file
 from plateaus.prompts.sampling import pairs_of
 from plateaus.sources.quiet import go_offline
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " vocab"]) -> float:
@@ -49,6 +52,7 @@ def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "e
         "a": pair.pair.a,
         "b": pair.pair.b,
         "tags": pair.pair.tags,
+        "separator": pair.pair.separator,
         "token_a": pair.token_a,
         "token_b": pair.token_b,
         "prefix_length": len(pair.prefix),
@@ -65,14 +69,15 @@ def extract(job: Job) -> None:
     """Write the tables `extract` and `endpoints` of one shard.
 
     Raises:
-        ValueError: the prompt tables have changed since the run began.
+        InputError: the prompt tables have changed since the run began.
     """
     go_offline()
     prompts = job.extra["prompts"]
     pairs = split(pairs_of(prompts), prompts["shards"]).get(job.shard, [])
     if pairs_digest(pairs) != job.slice["pairs"]:
-        raise ValueError("the prompt tables have changed since this run began: start the run again")
-    tokenised = tokenise_with_file(pairs, job.model_folder / "tokenizer.json", job.model)
+        raise InputError("the prompt tables have changed since this run began: start the run again")
+    tokenised = tokenise_with_file(pairs, job.model_folder / "tokenizer.json", job.model, job.slice["bos"])
+    check_lengths(tokenised, job.model_folder, job.model)
     torch.set_num_threads(job.threads)
     model = Transformer.load(job.model_folder, device=job.device, centre=job.slice["centre"])
     rows: list[dict[str, Any]] = []

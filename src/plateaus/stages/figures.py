@@ -9,7 +9,8 @@ from typing import Any
 from plateaus.curves.sharpness import Rule
 from plateaus.figures import About, Settings, drawn
 from plateaus.run import provenance
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> Settings:

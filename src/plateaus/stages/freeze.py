@@ -20,7 +20,8 @@ from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import TokenisedPair
 from plateaus.sources.quiet import go_offline
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def freeze_pair(
@@ -105,7 +106,7 @@ def freeze(job: Job) -> None:
         layers = choose_layers(settings["layers"], model.n_layers)
     except ValueError as error:
         raise InputError(f"model {job.model}: freeze.layers: {error}") from None
-    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder))
+    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"]))
     parts = []
     for number, (pair, residuals) in enumerate(pairs, start=1):
         job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")

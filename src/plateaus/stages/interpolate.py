@@ -13,7 +13,8 @@ from plateaus.curves import geometry
 from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.curves.geometry import Measures
 from plateaus.curves.layers import choose_layers, thinned
-from plateaus.curves.logits import LOGIT_BLOCK, measure_logits
+from plateaus.curves.limits import LOGIT_BLOCK
+from plateaus.curves.logits import measure_logits
 from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
 from plateaus.curves.sweep import Group, Recording, sweep
 from plateaus.data import tables
@@ -22,7 +23,8 @@ from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import SUITE, Pair, TokenisedPair
 from plateaus.sources.quiet import go_offline
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 class PairResult(NamedTuple):
@@ -152,7 +154,7 @@ def interpolate(job: Job) -> None:
         return thinned(layers, settings["suite_stride"], trace_layer) if SUITE in pair.labels else layers
 
     results: list[tuple[str, PairResult]] = []
-    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder))
+    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"]))
     for number, (pair, residuals) in enumerate(pairs, start=1):
         job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
         result = interpolate_pair(

@@ -16,13 +16,13 @@ from plateaus.data.results import table_path
 from plateaus.mechanism import block_jacobian, mlp_jacobian, nodes
 from plateaus.mechanism.attention_jacobian import LayerAttention
 from plateaus.mechanism.block_jacobian import Branches, Chain, Pushed
-from plateaus.model.architecture import mlp_of
 from plateaus.model.mlp import Linearisation, Mlp
 from plateaus.model.prefix import Prefix
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import SUITE
 from plateaus.sources.quiet import go_offline
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 COMPONENTS = ("mlp", "mlp_fc", "norm", "attn", "block", "chain")
 
@@ -85,7 +85,7 @@ def jacobian_layer(
     Returns:
         The rows of the `jacobian` table per pair, and the states after this layer.
     """
-    mlp = mlp_of(model.bridge, layer)
+    mlp, parallel = model.mlp(layer), model.layout(layer).parallel
     attention = LayerAttention(model, layer, memory_gb=memory_gb / 4)
     matrices = mlp_jacobian.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
     rows, after = [], []
@@ -102,7 +102,7 @@ def jacobian_layer(
             found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
             if {"attn", "block", "chain"} & set(components):
                 before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
-                of = Branches(model, attention.at(before, state.prefix), mlp, own_read, at.of_rows(own))
+                of = Branches(parallel, attention.at(before, state.prefix), mlp, own_read, at.of_rows(own))
                 measured, state = _of_block(
                     of, tangents(before), state, layer, exact=exact, probes=probes, memory_gb=memory_gb
                 )
@@ -205,7 +205,13 @@ def jacobian(job: Job) -> None:
     torch.set_num_threads(job.threads)
     settings = job.slice
     traces = read_traces(
-        job.root, job.model, job.shard, job.model_folder, trace_layer=settings["trace_layer"], path=settings["path"]
+        job.root,
+        job.model,
+        job.shard,
+        job.model_folder,
+        settings["bos"],
+        trace_layer=settings["trace_layer"],
+        path=settings["path"],
     )
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
     suite = settings["suite_matrices"]

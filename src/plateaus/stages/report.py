@@ -13,8 +13,10 @@ from plateaus.figures import drawn
 from plateaus.page import dag
 from plateaus.render import render
 from plateaus.run import provenance
+from plateaus.sources import bos
 from plateaus.stages.figures import settings_of
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def context(job: Job) -> dict[str, Any]:
@@ -30,6 +32,10 @@ def context(job: Job) -> dict[str, Any]:
         "config": config,
         "stages": provenance.records(job.root, figures["models"], [*figures["shards"], *keys]),
         "cards": provenance.cards(job.extra["model_folders"]),
+        "bos": {
+            model: bos.text_of(Path(folder), config["models"][model]["bos"], model)
+            for model, folder in job.extra["model_folders"].items()
+        },
         "versions": provenance.versions(),
         "environment": provenance.environment(),
     }

@@ -5,59 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TextIO
 
-from plateaus.data.canonical import canonical_json, digest
+from plateaus.data.canonical import canonical_json
 from plateaus.data.tables import atomic_path
 from plateaus.errors import InputError
 from plateaus.plan.machine import machine
+from plateaus.stages.job import Job
 
-
-class Job(NamedTuple):
-    """One call of a stage.
-
-    Attributes:
-        stage: The stage's name.
-        root: `results/<run>`.
-        model: Id of the model, or `all`.
-        shard: Name of the shard, or `all`.
-        slice: The stage's slice: the part of the config that the stage reads, and nothing else.
-        model_folder: The folder into which fetch puts the model's weights.
-        extra: Paths and other arguments that are not part of the slice.
-        threads: Number of threads.
-        device: Name of the device.
-        memory_gb: Memory budget in GB for the intermediate results of one block.
-        progress: Prints a line to the terminal and to the log.
-    """
-
-    stage: str
-    root: Path
-    model: str
-    shard: str
-    slice: dict[str, Any]
-    model_folder: Path
-    extra: dict[str, Any]
-    threads: int
-    device: str
-    memory_gb: float
-    progress: Callable[[str], None]
-
-    def metadata(self) -> dict[str, str]:
-        """Return the metadata for the Parquet files of this job: hashes of its parameters, code and weights."""
-        from plateaus.run.code_inputs import code_digest
-
-        return {
-            "parameters": digest(self.slice),
-            "code": code_digest(self.stage),
-            "model": self.model_folder.name,
-            "weights": json.loads((self.model_folder / "card.json").read_text())["weights_sha256"],
-        }
+MODEL_STAGES = frozenset({"extract", "interpolate", "freeze", "jacobian", "spline"})
+"""The stages that use a model, which is checked first; see `plateaus.stages.selfcheck`."""
 
 
 def run(stage: str, body: Callable[[Job], None]) -> None:
@@ -67,8 +31,14 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
         start = time.perf_counter()
         try:
             _set_threads(job.threads)
+            if stage in MODEL_STAGES and "check" in job.extra:  # the workflow names the pair to check a model on
+                from plateaus.stages import selfcheck
+
+                selfcheck.ensure(job)
             body(job)
         except InputError as error:
+            if error.__cause__ is not None:
+                log.write(traceback.format_exc())
             _say(log, f"error: {error}")
             sys.exit(1)
         except BrokenPipeError:
@@ -80,8 +50,7 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
             sys.exit(1)
         except Exception as error:
             log.write(traceback.format_exc())
-            what = f"{type(error).__name__}: {_line(error)}"
-            _say(log, f"error: {stage} {job.model} {job.shard} failed: {what} (full traceback: {log.name})")
+            _say(log, f"error: {_unforeseen(job, error)}, which has the traceback: {log.name}")
             sys.exit(1)
         seconds = time.perf_counter() - start
         _record(job, seconds)
@@ -121,8 +90,22 @@ def _say(log: TextIO, line: str) -> None:
     print(line, file=log, flush=True)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
+TELLING = (ValueError, RuntimeError, ArithmeticError, MemoryError, ImportError)
+"""Errors whose text may help a user; that of the others, such as a missing attribute, only says where a mistake is."""
+CLASS_NAME = re.compile(r"\b(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)\b:?\s*")
+
+
+def _unforeseen(job: Job, error: Exception) -> str:
+    """Say which job and which architecture an error that nothing expects came from, and what to do, in plain words."""
+    label = " ".join(part for part in (job.stage, job.model, job.shard) if part != "all")
+    architecture = job.architecture()
+    told = CLASS_NAME.sub("", " ".join(str(error).split()))[:400].strip() if isinstance(error, TELLING) else ""
+    return (
+        f"{label} failed in a way that was not foreseen"
+        + (f", on a model of the architecture {architecture}" if architecture else "")
+        + (f" ({told})" if told else "")
+        + ": please report this line together with the log"
+    )
 
 
 def _set_threads(threads: int) -> None:

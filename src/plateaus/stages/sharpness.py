@@ -15,7 +15,8 @@ from plateaus.data.canonical import digest
 from plateaus.data.results import table_path
 from plateaus.errors import InputError
 from plateaus.run.code_inputs import code_digest
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 Columns = dict[str, np.ndarray]
 

@@ -10,11 +10,11 @@ from plateaus.curves.trace import Inputs, Trace, read_inputs
 from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.mechanism import mlp_jacobian, splines
-from plateaus.model.architecture import mlp_of
 from plateaus.model.mlp import Mlp
 from plateaus.model.transformer import Transformer
 from plateaus.sources.quiet import go_offline
-from plateaus.stages.runner import Job, run
+from plateaus.stages.job import Job
+from plateaus.stages.runner import run
 
 
 def spline_layer(mlp: Mlp, trace: Trace | Inputs, layer: int) -> tuple[Columns, Columns]:
@@ -49,13 +49,13 @@ def spline(job: Job) -> None:
     go_offline()
     torch.set_num_threads(job.threads)
     settings = job.slice
-    traces = read_inputs(job.root, job.model, job.shard, job.model_folder)
+    traces = read_inputs(job.root, job.model, job.shard, job.model_folder, settings["bos"])
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
     layers = traces[0].layers
     densities, codes, neurons = [], [], []
     for number, layer in enumerate(layers, start=1):
         job.progress(f"layer {number} of {len(layers)}, {len(traces)} pairs")
-        mlp = mlp_of(model.bridge, layer)
+        mlp = model.mlp(layer)
         matrices = mlp_jacobian.gram(mlp) if splines.is_relu(mlp) else None
         for trace in traces:
             name = trace.pair.pair.id

@@ -75,7 +75,7 @@ def make(root: Path, pairs=("big-in", "big-large"), model="m", layers=range(LAYE
             tokens["probability"] += list(probability)
     ends = {name: [1.0] * len(pairs) for name in tables.ENDPOINTS.columns}
     ends |= {name: [1] * len(pairs) for name in ("token_a", "token_b", "prefix_length")}
-    ends |= {"pair": list(pairs), "tags": ["" for _ in pairs]}
+    ends |= {"pair": list(pairs), "tags": ["" for _ in pairs], "separator": [" " for _ in pairs]}
     ends |= {name: [WORDS[pair][place] for pair in pairs] for place, name in enumerate(("context", "a", "b"))}
     for table, data in ((tables.INTERPOLATE, columns), (tables.TOKENS, tokens), (tables.ENDPOINTS, ends)):
         tables.write(table_path(root, model, table, "s0-of-1"), table, data, {})

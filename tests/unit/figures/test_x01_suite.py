@@ -40,7 +40,7 @@ def make(root, models=("m", "m-random"), pairs=tuple(TAGS), layer=0) -> Results:
             own = list(pairs)[shard::2]
             ends = {name: [1.0] * len(own) for name in tables.ENDPOINTS.columns}
             ends |= {name: [1] * len(own) for name in ("token_a", "token_b", "prefix_length")}
-            ends |= {"pair": own, "tags": [TAGS[pair] for pair in own]}
+            ends |= {"pair": own, "tags": [TAGS[pair] for pair in own], "separator": [" "] * len(own)}
             ends |= {name: ["x"] * len(own) for name in ("context", "a", "b")}
             w = [WIDTHS[pair] if model == "m" else 0.5 if pair == "class-3" else 0.8 for pair in own]
             parts = []

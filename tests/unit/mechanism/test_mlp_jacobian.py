@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from plateaus.mechanism import mlp_jacobian
-from plateaus.model.architecture import mlp_of
 from plateaus.model.mlp import derivative
 from plateaus.model.transformer import Transformer
 
@@ -15,7 +14,7 @@ LAYER = 2
 
 def test_a_relu_jacobian_does_not_change_within_a_polytope(tiny_folder):
     """With the norm held fixed, two points with the same code have the same Jacobian (the post, footnote 10)."""
-    branch = mlp_of(Transformer.load(tiny_folder("opt"), device="cpu").bridge, LAYER)
+    branch = Transformer.load(tiny_folder("opt"), device="cpu").mlp(LAYER)
     x = torch.randn(1, 32)
     near = x * 1.0001
     assert torch.equal(branch.pre_activation(x) > 0, branch.pre_activation(near) > 0)

@@ -65,7 +65,7 @@ def test_a_norm_after_the_mlp_is_part_of_its_jacobian(tiny_folder):
     """Without the norm, the result changes by far more than rounding."""
 
     model = Transformer.load(tiny_folder("gemma2"))
-    branch = architecture.mlp_of(model.bridge, 2)
+    branch = model.mlp(2)
     torch.manual_seed(0)
     x = torch.randn(3, model.d_model)
     whole = mlp_jacobian.jacobian_norms(branch, mlp_jacobian.gram(branch), x, branch.linearise(x)).mlp

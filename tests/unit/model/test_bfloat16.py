@@ -13,7 +13,6 @@ from plateaus.curves.sweep import Group, sweep
 from plateaus.mechanism import mlp_jacobian
 from plateaus.mechanism.attention_jacobian import LayerAttention
 from plateaus.model import bfloat16
-from plateaus.model.architecture import mlp_of
 from plateaus.model.transformer import Transformer
 from tests import oracle, tiny
 
@@ -57,7 +56,7 @@ def test_all_arithmetic_is_float32_on_rounded_weights(rounded):
 def test_derivatives_are_those_of_the_rounded_weights(rounded):
     folder, _, _ = rounded
     model = Transformer.load(folder)
-    mlp = mlp_of(model.bridge, 2)
+    mlp = model.mlp(2)
     x = torch.randn(2, model.d_model)
     matrices = mlp_jacobian.jacobian(mlp, x)
     for row, matrix in zip(x, matrices, strict=True):

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from plateaus.errors import InputError
-from plateaus.model import architecture
+from plateaus.model import linear_norms
+from plateaus.model.branches import norm_of
 from plateaus.model.norm import Norm
 from plateaus.model.transformer import Transformer
 from plateaus.sources import checks
@@ -64,7 +65,7 @@ def test_every_norm_is_proved_linear(folder, tiny_folder):
         bridge = Transformer.load(where).bridge
         like = torch.ones(1)
         for part in (bridge.blocks[1].ln1, bridge.blocks[3].ln2, bridge.ln_final):
-            defect = architecture.homogeneity_defect(architecture.norm_of(part, 32, like))
+            defect = linear_norms.homogeneity_defect(norm_of(part, 32, like))
             assert defect < 1e-4 if linear else 1 < defect < 3
 
 
@@ -72,7 +73,7 @@ def test_a_model_that_is_half_ln_free_is_refused(folder):
     bridge = Transformer.load(folder).bridge
     bridge.blocks[2].ln2.original_component.eps = 1e-5
     with pytest.raises(InputError, match=r"block 2 ln2 is not linear .*fetch it again"):
-        architecture.prove_linear(bridge, "model x")
+        linear_norms.prove_linear(bridge, "model x")
 
 
 def test_a_stock_model_declared_ln_free_is_refused(tiny_folder):
@@ -100,6 +101,6 @@ def test_half_precision_is_refused(folder, tmp_path):
 
 
 def test_a_layernorm_has_a_defect_of_two():
-    assert architecture.homogeneity_defect(Norm(torch.ones(64), torch.zeros(64), 1e-5, centred=True)) == pytest.approx(
+    assert linear_norms.homogeneity_defect(Norm(torch.ones(64), torch.zeros(64), 1e-5, centred=True)) == pytest.approx(
         2, abs=0.01
     )

@@ -145,6 +145,7 @@ def page(tmp_path, monkeypatch) -> notebook.Page:
         "title": "T",
         "config": {"interpolate": {"path": "linear"}, "models": {"m.1": {"centre": True}, "m-1": {}}},
         "stages": [{**job, "stage": "extract", "model": "m.1"}, {**job, "stage": "extract", "model": "m.1"}],
+        "bos": {"m.1": "<bos>", "m-1": "none"},
         "cards": {"m.1": {"name": "A_model", "layers": 6, "weights_sha256": "0" * 64, "files": {"x": 1}}, "m-1": {}},
         "versions": {"plateaus": "0.1.0"},
         "dag": None,

@@ -15,10 +15,11 @@ from torch.utils.flop_counter import flop_registry
 
 from plateaus.config import stages
 from plateaus.config.reading import SCHEMA, load_schema, resolve
+from plateaus.curves import logits
 from plateaus.curves.trace import Trace
 from plateaus.errors import InputError
 from plateaus.mechanism import mlp_jacobian, nodes
-from plateaus.model.architecture import mlp_of
+from plateaus.model import unembedding
 from plateaus.model.transformer import Transformer
 from plateaus.plan import __main__ as command
 from plateaus.plan import calibration, estimate, flops, layout, measured, schedule, shapes, speed, storage, threads
@@ -64,13 +65,20 @@ def shape_in(folder: Path) -> shapes.Shape:
     return shapes.shape_from(json.loads((folder / "config.json").read_text()), 1, 4)
 
 
-@pytest.fixture(params=KINDS)
-def case(request, tiny_folder):
-    folder = tiny_folder(request.param)
+def case_of(folder: Path):
     (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
     model = Transformer.load(folder, device="cpu")
     residuals, _ = endpoints(model, pair)
+    # The trials that find what the layers and the logits are made of take a few rows per job and are not counted.
+    mlps = [model.mlp(layer) for layer in range(model.n_layers)]
+    model.mlp = mlps.__getitem__
+    model.logits(residuals[:, -1])
     return model, shape_in(folder), pair, residuals
+
+
+@pytest.fixture(params=KINDS)
+def case(request, tiny_folder):
+    return case_of(tiny_folder(request.param))
 
 
 def run_interpolate(model, pair, residuals, layers):
@@ -107,6 +115,35 @@ def test_sweeps_are_counted_to_the_last_product(case):
     assert frozen == pytest.approx(flops.freeze(shape, prefix, STEPS, [0, 2], CONDITIONS), rel=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "olmo2", "gemma2"])
+def test_sweeps_with_a_large_vocabulary_are_counted_to_the_last_product(kind, tiny_folder, monkeypatch):
+    model, shape, pair, residuals = case_of(tiny_folder(kind))
+    layers, prefix = list(range(shape.layers)), len(pair.prefix)
+    small = flops.interpolate(shape, prefix, STEPS, layers)
+    for module in (flops, logits):
+        monkeypatch.setattr(module, "LARGE_VOCABULARY", 0)
+    for module, name in ((flops, "ROOT_STRIP"), (unembedding, "STRIP")):
+        monkeypatch.setattr(module, name, 12)
+    large = flops.interpolate(shape, prefix, STEPS, layers)
+    assert (large == small) if kind == "gemma2" else (large < small)  # capped logits have no coordinates
+    found = counted(lambda: run_interpolate(model, pair, residuals, layers))
+    assert found == pytest.approx(large + flops.logit_root(shape), rel=1e-9)
+    frozen = counted(
+        lambda: freeze_pair(
+            model, pair, residuals, steps=STEPS, path="spherical", layers=[0, 2], conditions=["none", "norm_mean"],
+            memory_gb=1.0,
+        )
+    )  # fmt: skip
+    assert frozen == pytest.approx(flops.freeze(shape, prefix, STEPS, [0, 2], ["none", "norm_mean"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "olmo2", "gemma2"])
+def test_gram_matrices_are_counted_to_the_last_product(kind, tiny_folder):
+    model, shape, *_ = case_of(tiny_folder(kind))
+    mlp = model.mlp(1)
+    assert counted(lambda: mlp_jacobian.gram(mlp)) == pytest.approx(flops.gram(shape), rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("components", "exact", "whole"),
     [(COMPONENTS, True, True), (COMPONENTS, False, True), (COMPONENTS, True, False), (("mlp",), True, True)],
@@ -138,7 +175,7 @@ def test_splines_are_counted_to_the_last_product(case):
 
     def run() -> None:
         for layer in trace.layers:
-            mlp = mlp_of(model.bridge, layer)
+            mlp = model.mlp(layer)
             spline_layer(mlp, trace, layer)
             if shape.relu:
                 neuron_rows(mlp, mlp_jacobian.gram(mlp), trace, layer, 3)
@@ -155,7 +192,7 @@ def test_chunks_are_those_of_the_model(case):
 def test_published_shapes_have_their_number_of_parameters():
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    for name, published in shapes.known().items():
+    for name, published in (shapes.known() | shapes.EMBEDDED).items():
         told = dict(published.config)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(AutoConfig.for_model(told.pop("model_type"), **told))
@@ -193,7 +230,7 @@ def test_rows_are_those_that_the_stages_make(case):
     )
     layers = shape.layers - 1
     assert layers * len(jacobian[0]["step"]) == storage.rows("jacobian", shape, settings, one)["jacobian"]
-    mlp, splines = mlp_of(model.bridge, 1), storage.rows("spline", shape, settings, one)
+    mlp, splines = model.mlp(1), storage.rows("spline", shape, settings, one)
     between, codes = spline_layer(mlp, trace, 1)
     assert (layers * len(between["step"]), layers * len(codes["step"])) == (splines["spline"], splines["codes"])
     neurons = layers * len(neuron_rows(mlp, mlp_jacobian.gram(mlp), trace, 1, 3)["step"]) if shape.relu else 0
@@ -219,12 +256,34 @@ def test_memory_grows_with_what_it_is_made_of():
     assert peak("interpolate", memory_gb=4.0) > peak("interpolate", memory_gb=0.1)
 
 
+def test_a_large_vocabulary_takes_memory_and_time_for_coordinates_and_not_for_logits(schema, tmp_path):
+    gemma = shapes.shape_from(*shapes.EMBEDDED["gemma-3-270m"])
+    pairs = [storage.PairSize(3, tuple(range(18)), True)]
+    for stage in ("interpolate", "freeze"):
+        short, full = (
+            storage.memory_bytes(stage, shape, settings_of(shape), pairs)
+            for shape in (gemma, gemma._replace(capped=True))
+        )
+        assert short < full - 64 * 4 * gemma.vocabulary
+    config = {"m": {"source": "embedded", "name": "gemma-3-270m"}}
+    one, two = (
+        {
+            line.stage: line.flop
+            for line in estimate.make(whole, [PAIR, PAIR._replace(id="x")], tmp_path, gflops=None).lines
+        }
+        for whole in (resolved(schema, config, prompts={"shards": shards}) for shards in (1, 2))
+    )
+    for stage in ("interpolate", "freeze"):  # every shard computes the square root again
+        assert two[stage] - one[stage] == pytest.approx(estimate.FLOAT64 * flops.logit_root(gemma))
+
+
 def test_bfloat16_takes_half_of_the_room(schema, tmp_path):
     both = resolved(schema, {"m": {"source": "embedded"}, "h": {"source": "embedded", "storage": "bfloat16"}})
     lines = {(line.model, line.stage): line for line in estimate.make(both, [PAIR], tmp_path, gflops=None).lines}
-    weights = 4.0 * shapes.EMBEDDED_PARAMETERS
+    known = shapes.EMBEDDED["smollm2-135m"]
+    weights = 4.0 * known.parameters
     assert lines["m", "fetch"].disk - lines["h", "fetch"].disk == weights / 2
-    embedding = 4.0 * shapes.EMBEDDED["vocab_size"] * shapes.EMBEDDED["hidden_size"]  # in float32 while it is read
+    embedding = 4.0 * known.config["vocab_size"] * known.config["hidden_size"]  # in float32 while it is read
     for stage in ("extract", "interpolate", "freeze", "jacobian"):
         assert lines["m", stage].memory - lines["h", stage].memory == pytest.approx(weights / 2 - embedding)
         assert lines["m", stage].flop == lines["h", stage].flop
@@ -285,7 +344,8 @@ def test_shards_share_the_pairs_and_each_starts_anew(schema, tmp_path, root):
     assert four["interpolate"].jobs == len(split(pairs, 4))
     for stage in ("extract", "interpolate", "freeze", "spline"):
         assert (four[stage].rows, four[stage].flop) == (one[stage].rows, pytest.approx(one[stage].flop))
-        assert four[stage].memory < one[stage].memory
+        # Every shard of extract may be the one that checks the model, which needs more memory than the shard itself.
+        assert four[stage].memory < one[stage].memory or stage == "extract"
         assert four[stage].seconds > one[stage].seconds
     assert four["jacobian"].flop > one["jacobian"].flop  # every shard computes the Gram matrices again
 
@@ -326,7 +386,7 @@ def test_a_folder_tells_its_own_shape(schema, tmp_path, tiny_folder):
     local = resolved(schema, {"m": {"source": "local", "path": str(folder)}, "r": {"source": "random", "like": "m"}})
     shape = shapes.shape_of(local, "m", tmp_path)
     model = Transformer.load(folder, device="cpu")
-    mlp = mlp_of(model.bridge, 0)
+    mlp = model.mlp(0)
     assert (shape.layers, shape.d_mlp, shape.d_model, shape.heads) == (
         model.n_layers, *mlp.w_in.shape, model.n_heads
     )  # fmt: skip

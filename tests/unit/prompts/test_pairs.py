@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import Pair, pairs_digest, read_pairs, shard_of, split, tokenise, tokenise_with_file
+from plateaus.prompts.pairs import Pair, Reader, pairs_digest, read_pairs, shard_of, split, tokenise, tokenise_with_file
 
 PAIRS = [
     Pair(f"p{number}", "The house was", "big", word, "") for number, word in enumerate(["in", "on", "at", "by", "of"])
@@ -27,7 +27,7 @@ def test_the_shipped_table_holds_the_posts_pairs(root):
 
 
 def test_a_pair_is_one_prefix_and_two_last_tokens():
-    found = tokenise(PAIRS[0], encode, str)
+    found = tokenise(PAIRS[0], Reader(encode, str))
     assert (found.prefix, found.token_a, found.token_b) == ((0, 1, 2), 3, 4)
 
 
@@ -36,12 +36,12 @@ def test_a_prefix_that_is_read_differently_before_the_word_is_refused():
         return encode(text.replace("was big", "wasbig"))
 
     with pytest.raises(InputError, match="pair 'p0': 'The house was big' is read by this model as"):
-        tokenise(PAIRS[0], merges, str)
+        tokenise(PAIRS[0], Reader(merges, str))
 
 
 def test_two_words_that_are_one_token_are_refused():
     with pytest.raises(InputError, match="same token"):
-        tokenise(Pair("x", "The house was", "zebra", "zoo", ""), encode, str)
+        tokenise(Pair("x", "The house was", "zebra", "zoo", ""), Reader(encode, str))
 
 
 def test_a_pairs_shard_follows_from_its_id_alone():

@@ -73,7 +73,17 @@ def test_what_may_move_and_what_may_not(run, change, outside):
 
 def test_every_table_of_results_is_watched():
     watched = {"sharpness", "endpoints", "claims", *golden.MEANS}
-    others = {"extract", "endpoint_check", "trace", "tokens", "codes", "neurons", "claim_values", "figures"}
+    others = {
+        "selfcheck",
+        "extract",
+        "endpoint_check",
+        "trace",
+        "tokens",
+        "codes",
+        "neurons",
+        "claim_values",
+        "figures",
+    }
     assert set(tables.TABLES) == watched | others
 
 

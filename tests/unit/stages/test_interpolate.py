@@ -12,7 +12,7 @@ from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
 from plateaus.stages.interpolate import PairResult, interpolate, interpolate_pair
-from plateaus.stages.runner import Job
+from plateaus.stages.job import Job
 from tests import oracle
 
 PAIR = Pair("house-big-in", "The house was", "big", "in", "")
@@ -178,7 +178,7 @@ def test_centring_changes_the_residual_and_not_the_logits(tiny_folder):
 
 
 def test_a_trace_layer_with_nothing_after_it_is_refused_before_any_pair_is_run(tiny_folder, tmp_path):
-    settings = {"centre": False, "layers": "all", "trace_layer": 4}
+    settings = {"centre": False, "bos": "auto", "layers": "all", "trace_layer": 4}
     job = Job("interpolate", tmp_path, "m", "s0-of-1", settings, tiny_folder("gpt2"), {}, 1, "cpu", 1.0, print)
     with pytest.raises(InputError, match="trace_layer is 4, the last of its 5 layers"):
         interpolate(job)

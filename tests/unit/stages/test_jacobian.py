@@ -10,7 +10,6 @@ from plateaus.curves import geometry
 from plateaus.curves.rows import stack
 from plateaus.curves.trace import Trace, tangents
 from plateaus.mechanism import attention_jacobian, block_jacobian, closed_attention, mlp_jacobian
-from plateaus.model.architecture import mlp_of
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
@@ -159,7 +158,7 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     affine = affine._replace(
         **{name: affine.norm.centre(getattr(affine, name)) for name in ("queries", "keys", "values")}
     )
-    mlp = in_float64(mlp_of(model.bridge, 2))
+    mlp = in_float64(model.mlp(2))
     x = rows.double()
     read = affine.norm.normalise(x)[0]
     # Queries, keys and values minus their linear part are the same at every row.
@@ -190,7 +189,7 @@ def test_attention_and_block_in_closed_form_equal_autograd_in_float64(kind, tiny
     pushed = torch.einsum("nij,knj->kni", expected, v)
     assert (closed_attention.push(affine, at_rows, x, v) - pushed).norm() / pushed.norm() < 1e-10
     of_mlp = mlp_jacobian.jacobian(mlp, x + torch.stack([run(row) for row in x]))
-    block = block_jacobian.compose(model, of_mlp, found.clone())
+    block = block_jacobian.compose(model.layout(2).parallel, of_mlp, found.clone())
 
     def run_block(row):
         after = row + run(row)
@@ -258,7 +257,7 @@ def test_gains_telescope_on_the_embedded_model(embedded_folder):
 def test_closed_forms_equal_autograd_in_float32_on_the_embedded_model(embedded_folder):
     model, trace = traced(embedded_folder, steps=5)
     for layer in (1, 14, 29):
-        branch = mlp_of(model.bridge, layer)
+        branch = model.mlp(layer)
         read = trace.mlp_input[trace.layers.index(layer)]
         found = mlp_jacobian.jacobian_norms(branch, mlp_jacobian.gram(branch), read, branch.linearise(read))
         for step, row in enumerate(read):

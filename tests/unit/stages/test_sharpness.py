@@ -16,7 +16,7 @@ from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.data.schemas import MEASURE
 from plateaus.errors import InputError
-from plateaus.stages.runner import Job
+from plateaus.stages.job import Job
 from plateaus.stages.sharpness import sharpness
 
 RULE = {"w_at_most": 0.25, "rest_at_least": 0.1, "departure_at_most": 0.1}

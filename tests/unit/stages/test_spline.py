@@ -8,7 +8,6 @@ import torch
 
 from plateaus.data import tables
 from plateaus.mechanism import mlp_jacobian, splines
-from plateaus.model.architecture import mlp_of
 from plateaus.stages.spline import neuron_rows, spline_layer
 from tests import oracle
 from tests.unit.stages.test_jacobian import traced
@@ -33,7 +32,7 @@ def test_density_equals_plain_loops(kind, tiny_folder):
     model, trace = traced(folder, steps=6)
     plain, _ = oracle.load(folder)
     for layer in (1, 4):
-        rows, codes = spline_layer(mlp_of(model.bridge, layer), trace, layer)
+        rows, codes = spline_layer(model.mlp(layer), trace, layer)
         read = trace.mlp_input[layer - 1]
         signs = [[bool(value > 0) for value in plain_pre_activation(plain, kind, layer, x[None])[0]] for x in read]
         for step in range(5):
@@ -47,7 +46,7 @@ def test_density_equals_plain_loops(kind, tiny_folder):
 
 def test_a_gated_code_is_the_gates_and_not_the_products(tiny_folder):
     model, trace = traced(tiny_folder("llama"), steps=6)
-    branch, read = mlp_of(model.bridge, 2), trace.mlp_input[1]
+    branch, read = model.mlp(2), trace.mlp_input[1]
     normalised = branch.norm(read)
     product = branch.activation(branch.pre_activation(read)) * (normalised @ branch.w_in.T + branch.b_in)
     ours = np.unpackbits(splines.codes(branch, read), axis=-1)[:, : branch.w_in.shape[0]]
@@ -57,7 +56,7 @@ def test_a_gated_code_is_the_gates_and_not_the_products(tiny_folder):
 
 def test_density_is_zero_where_the_input_stands_still(tiny_folder):
     model, trace = traced(tiny_folder("gpt2"), steps=3)
-    branch, x = mlp_of(model.bridge, 1), trace.mlp_input[0]
+    branch, x = model.mlp(1), trace.mlp_input[0]
     found = splines.density(branch, torch.stack([x[0], x[0], x[2]]))
     assert found.density[0] == 0
     assert found.hamming[0] == 0
@@ -66,7 +65,7 @@ def test_density_is_zero_where_the_input_stands_still(tiny_folder):
 
 def test_switching_a_relu_unit_changes_the_norm_by_what_is_said(tiny_folder):
     model, trace = traced(tiny_folder("opt"), steps=3)
-    branch, x = mlp_of(model.bridge, 2), trace.mlp_input[1].double()
+    branch, x = model.mlp(2), trace.mlp_input[1].double()
     branch = branch._replace(
         norm=branch.norm._replace(gain=branch.norm.gain.double(), bias=branch.norm.bias.double()),
         **{name: value.double() for name, value in branch._asdict().items() if isinstance(value, torch.Tensor)},
@@ -85,7 +84,7 @@ def test_switching_a_relu_unit_changes_the_norm_by_what_is_said(tiny_folder):
 
 def test_the_best_switches_are_listed_in_order(tiny_folder):
     model, trace = traced(tiny_folder("opt"), steps=3)
-    branch = mlp_of(model.bridge, 2)
+    branch = model.mlp(2)
     rows = neuron_rows(branch, mlp_jacobian.gram(branch), trace, 2, top=4)
     switch = rows["switch"].reshape(3, 4)
     assert (np.diff(switch, axis=1) <= 0).all()
@@ -96,7 +95,7 @@ def test_the_best_switches_are_listed_in_order(tiny_folder):
 @pytest.mark.parametrize(("kind", "relu"), [("opt", True), ("gpt2", False), ("llama", False), ("neox", False)])
 def test_only_relu_models_have_switches(kind, relu, tiny_folder):
     model, trace = traced(tiny_folder(kind), steps=3)
-    branch = mlp_of(model.bridge, 2)
+    branch = model.mlp(2)
     assert splines.is_relu(branch) is relu
     if not relu:
         with pytest.raises(ValueError, match="ReLU"):
