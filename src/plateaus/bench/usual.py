@@ -259,7 +259,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     settings = given.settings
     pairs = tokenise_with_file(
-        [Pair(*row) for row in settings["pairs"]], given.model_folder / "tokenizer.json", "bench"
+        [Pair(*row) for row in settings["pairs"]], given.model_folder / "tokenizer.json", "bench", settings["bos"]
     )
     model = Transformer.load(given.model_folder, centre=settings["centre"])
     usual = Usual(

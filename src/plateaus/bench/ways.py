@@ -151,6 +151,7 @@ def usual(run: Run, stage: str) -> Measured:
         "freeze_layers": of_run.freeze_layers,
         "path": run.config["interpolate"]["path"],
         "pairs": run.pairs,
+        "bos": run.config["models"][run.model]["bos"],
         "share": run.share,
     }
     where = ["--model-folder", str(run.model_folder), "--work", str(run.usual), "--threads", str(run.threads)]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plateaus.mechanism import block_jacobian, mlp_jacobian
+from plateaus.mechanism import block_jacobian, mlp_jacobian, splines
 from plateaus.mechanism.attention_jacobian import LayerAttention
 from plateaus.mechanism.block_jacobian import Branches
 from plateaus.mechanism.reference import AtBlock, Reference
@@ -121,7 +121,7 @@ def _of_block(
         yield Error(layer, "frobenius", _matrix_error(of, expected), TOLERANCE)
     yield Error(layer, "held", _held_error(model, layer, of, rows, attn_out, prefix), TOLERANCE)
     if expected.hinge is not None:
-        yield Error(layer, "codes", _code_error(mlp.pre_activation(output.mlp_input), expected.hinge), 0.0)
+        yield Error(layer, "codes", _code_error(splines.codes(mlp, output.mlp_input), expected.hinge), 0.0)
 
 
 def _matrix_error(of: Branches, expected: AtBlock) -> float:
@@ -157,9 +157,11 @@ def _held_error(model: Transformer, layer: int, of: Branches, rows: Tensor, attn
     return worst
 
 
-def _code_error(found: Tensor, hinge: Tensor) -> float:
+def _code_error(packed: splines.Packed, hinge: Tensor) -> float:
     """Return the share of hidden units that are on the wrong side of their hinge, apart from those close to it."""
+    units = hinge.shape[-1]
+    found = torch.from_numpy(np.unpackbits(packed, axis=-1, count=units)).to(hinge.device).bool()
     if found.shape != hinge.shape:
         return float("inf")
     clear = hinge.abs() > HINGE * hinge.abs().amax(-1, keepdim=True)
-    return float(((found > 0) != (hinge > 0))[clear].double().mean())
+    return float((found != (hinge > 0))[clear].double().mean())

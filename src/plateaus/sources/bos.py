@@ -1,7 +1,8 @@
 """The tokens that a model's tokenizer puts before every text, such as a begin-of-sequence token.
 
-They are found as transformers finds them: `add_bos_token` in tokenizer_config.json decides if it is given, and
-otherwise the post-processor in tokenizer.json does. Neither torch nor transformers is needed.
+They are found as transformers finds them, in the post-processor of tokenizer.json; `add_bos_token` in
+tokenizer_config.json does not count beside it. A tokenizer in an older format is saved as tokenizer.json when the model
+is fetched, and its post-processor then does what the flag asks for. Neither torch nor transformers is needed.
 """
 
 from __future__ import annotations
@@ -34,23 +35,16 @@ def leading_tokens(tokenizer: Tokenizer, folder: Path, bos: str | bool, model: s
     """
     if bos is False:
         return ()
-    told = _read(folder / "tokenizer_config.json")
-    adds = told.get("add_bos_token")
     own = leading(tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids)
-    if bos == AUTO:
-        if not isinstance(adds, bool):
-            return own
-        if not adds:
-            return ()
-    if own:
+    if own or bos == AUTO:
         return own
-    found = _bos_id(tokenizer, told, _read(folder / "config.json"))
-    if found is None and bos != AUTO:
+    found = _bos_id(tokenizer, _read(folder / "tokenizer_config.json"), _read(folder / "config.json"))
+    if found is None:
         raise InputError(
             f"model {model}: models.{model}.bos is true, but {folder} names no begin-of-sequence token "
             "(bos_token in tokenizer_config.json): set it to auto or false"
         )
-    return () if found is None else (found,)
+    return (found,)
 
 
 def text_of(folder: Path, bos: str | bool, model: str) -> str:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import Pair, Reader, pairs_digest, read_pairs, shard_of, split, tokenise, tokenise_with_file
+from plateaus.prompts.pairs import (
+    Pair,
+    Reader,
+    check_pair,
+    checked_pair,
+    pairs_digest,
+    read_pairs,
+    shard_of,
+    split,
+    tokenise,
+    tokenise_with_file,
+)
 
 PAIRS = [
     Pair(f"p{number}", "The house was", "big", word, "") for number, word in enumerate(["in", "on", "at", "by", "of"])
@@ -72,3 +84,54 @@ def test_a_table_that_is_not_text_and_a_tokenizer_that_is_none_are_named(tmp_pat
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"model m: .*tokenizer\.json cannot be read as a tokenizer"):
         tokenise_with_file([Pair("x", "The", "a", "b", "")], tmp_path / "tokenizer.json", "m")
+
+
+def test_a_sixth_column_says_what_stands_before_the_words(tmp_path):
+    header = "id\tcontext\ta\tb\ttags\tseparator\n"
+    (tmp_path / "t.tsv").write_text(header + "x\t東京は\t大\t小\t\t\ny\tThe\tbig\tin\t\t \n", encoding="utf-8")
+    without, spaced = read_pairs(tmp_path / "t.tsv")
+    assert without.prompt("大") == "東京は大"
+    assert spaced == Pair("y", "The", "big", "in", "")
+    assert pairs_digest([without]) != pairs_digest([without._replace(separator=" ")])
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        (Pair("x", "The", "big", "in", "", "-"), "the separator is '-', which is neither empty nor a space"),
+        (Pair("x", "The ", "big", "in", ""), "the context ends in a space: remove it"),
+    ],
+)
+def test_what_joins_context_and_word_is_a_space_or_nothing(pair, told):
+    with pytest.raises(InputError, match=told):
+        check_pair(pair, "line 1")
+    check_pair(Pair("x", "The ", "big", "in", "", ""), "line 1")  # the space belongs to the context
+
+
+UNKNOWN = {
+    "WordLevel": lambda: models.WordLevel({"<unk>": 0, "The": 1, "big": 2, "in": 3}, unk_token="<unk>"),
+    "Unigram": lambda: models.Unigram([("<unk>", 0.0), ("The", -1.0), ("big", -1.0), ("in", -1.0)], unk_id=0),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_text_that_the_tokenizer_does_not_know_is_refused(kind, tmp_path):
+    tokenizer = Tokenizer(UNKNOWN[kind]())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (found,) = tokenise_with_file([Pair("x", "The", "big", "in", "")], tmp_path / "tokenizer.json", "m")
+    assert found.prefix == (1,)
+    for pair, told in (
+        (Pair("x", "The", "big", "zebra", ""), "model m, pair 'x': the tokenizer does not know the word 'zebra'"),
+        (Pair("x", "Zebra", "big", "in", ""), "model m, pair 'x': the tokenizer does not know part of the context"),
+    ):
+        with pytest.raises(InputError, match=told):
+            tokenise_with_file([pair], tmp_path / "tokenizer.json", "m")
+
+
+def test_the_pair_that_models_are_checked_on_does_not_depend_on_order_or_on_the_suite():
+    suite = [Pair(f"s{number}", "The house was", "big", "in", "suite") for number in range(9)]
+    chosen = checked_pair([*PAIRS, *suite])
+    assert chosen in PAIRS
+    assert checked_pair([*suite, *PAIRS[::-1]]) == chosen
+    assert checked_pair(suite) in suite
