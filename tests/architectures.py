@@ -82,9 +82,10 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
         "extract": {"centre": False, "bos": "auto", "pairs": pairs_digest([pair])},
         "interpolate": {
             **curves, "layers": list(LAYERS), "suite_stride": 5, "trace_layer": 0, "top_tokens": 3, "endpoint_tolerance": 1e-3,
+            "trained": True,
         },
-        "freeze": {**curves, "conditions": list(CONDITIONS), "layers": list(LAYERS)},
-        "jacobian": {**traced, "components": list(COMPONENTS), "suite_matrices": False, "exact_up_to": 1024, "probes": 4},
+        "freeze": {**curves, "trained": True, "conditions": list(CONDITIONS), "layers": list(LAYERS)},
+        "jacobian": {**traced, "trained": True, "components": list(COMPONENTS), "suite_matrices": False, "exact_up_to": 1024, "probes": 4},
         "spline": {**traced, "top_neurons": 3},
     }  # fmt: skip
 

@@ -82,6 +82,34 @@ def interpolate(
     return recorded, logits
 
 
+@torch.no_grad()
+def interpolate_embedding(model: torch.nn.Module, ids_a: list[int], ids_b: list[int], steps: int) -> Tensor:
+    """Patch the path into what the first block reads at the last token; return the logits (steps, d_vocab)."""
+    first, ends = blocks_of(model)[0], []
+
+    def hidden_of(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
+        return args[0] if args else kwargs["hidden_states"]
+
+    def keep(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        ends.append(hidden_of(args, kwargs)[0, -1].clone())
+
+    handle = first.register_forward_pre_hook(keep, with_kwargs=True)
+    for ids in (ids_a, ids_b):
+        model(torch.tensor([ids]), use_cache=False)
+    handle.remove()
+    path = slerp(*ends, steps)
+
+    def patch(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> tuple[tuple, dict]:
+        hidden = hidden_of(args, kwargs).clone()
+        hidden[:, -1] = path
+        return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+    handle = first.register_forward_pre_hook(patch, with_kwargs=True)
+    logits = model(torch.tensor([ids_a] * steps), use_cache=False).logits[:, -1]
+    handle.remove()
+    return logits
+
+
 def relative_distance(x: Tensor) -> Tensor:
     """Return the post's relative distance, computed point by point in float64."""
     x = x.double()

@@ -26,9 +26,14 @@ MODELS = Models((MODEL, RANDOM), {MODEL: RANDOM}, frozenset({RANDOM}))
 LAYERS, STEPS, CONTEXTS, PER_CONTEXT, WORDS = 8, 20, 8, 6, 36
 """Sizes of a simulated run: 48 pairs, as in the default run."""
 
+W_PATH = 0.8
+"""w of every simulated path."""
+UNNATURAL = "unnatural-"
+"""Beginning of the ids of the pairs whose words cannot stand in their context."""
+
 EFFECTS: dict[str, float] = {
     "C0": 0.15, "C1": 0.15, "C2": 0.7, "C3": 0.7, "C4": 0.35, "C5": 0.2, "C6": 0.05, "C7": 0.15, "C8": 0.08, "C9": 0.5,
-    "C10": 0.2, "C11": 0.07, "C12": 0.15, "C13": 0.8,
+    "C10": 0.2, "C11": 0.07, "C12": 0.15, "C13": 0.8, "C14": 0.1,
 }  # fmt: skip
 """The effect at which the power of each claim's test is stated, roughly in the unit of its measure. For C6 it is the
 distance to the equivalence margin, so that the value here means no change at all."""
@@ -135,7 +140,9 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
     jsd = jsd + 0.5 * covariates["angle"]
     semantic = -e["C13"] / max(1e-9, np.sqrt(1 - e["C13"] ** 2)) * (jsd - 0.5 * covariates["angle"])
     base = 0.5 + 0.05 * (explained + pairs.noise() + semantic)
-    w_random = base + e["C1"] + 0.15 * pairs.noise()
+    # C1 and C14 are stated in strength s = 1 - w / w_path.
+    w_random = base + W_PATH * e["C1"] + 0.15 * pairs.noise()
+    w_unnatural = base + W_PATH * e["C14"] + 0.15 * pairs.noise()
     passed = draw.random(n) < 0.01 + e["C0"]
     logits = {"interp_layer": [0], "site": ["logits"], "record_layer": [LAYERS]}
     edges = {
@@ -143,13 +150,12 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
         "rest_a": middle[:, None, None, None, None, None] - 0.15,
         "rest_b": 0.85 - middle[:, None, None, None, None, None],
     }
-    extra = dict(w_path=np.array(0.8), **edges)
+    extra = dict(w_path=np.array(W_PATH), **edges)
 
     def of_logits(stage: str, condition: str, w: Floats, passes: NDArray[np.bool_]) -> pd.DataFrame:
         axes = {"stage": [stage], "condition": [condition], **logits}
-        return grid(
-            pairs, axes, w=w[:, None, None, None, None, None], plateau=passes[:, None, None, None, None, None], **extra
-        )
+        wide, met = w[:, None, None, None, None, None], passes[:, None, None, None, None, None]
+        return grid(pairs, axes, w=wide, strength=1 - wide / W_PATH, plateau=met, half_plateau=met, **extra)
 
     shifts = {
         "mlp_secant": e["C5"] + 0.2 * pairs.noise(),
@@ -163,8 +169,15 @@ def make(generator: np.random.Generator, effects: dict[str, float], claims: Sequ
     sharp += [of_logits("freeze", name, base + change, passed) for name, change in shifts.items()]
     if set(claims) & set(PARTS["layers"]):
         sharp.append(over_layers(pairs, e))
+    listed = pairs.frame.assign(jsd=jsd, **covariates)
+    if "C14" in claims:
+        # The same words in contexts where neither can stand.
+        other = of_logits("interpolate", "none", w_unnatural, passed)
+        sharp.append(other.assign(pair=UNNATURAL + other["pair"]))
+        tags = "suite;unnatural;of:" + listed["pair"]
+        listed = pd.concat([listed, listed.assign(pair=UNNATURAL + listed["pair"], tags=tags)], ignore_index=True)
     tables = {
-        (MODEL, "endpoints"): pairs.frame.assign(jsd=jsd, **covariates),
+        (MODEL, "endpoints"): listed,
         (MODEL, "sharpness"): pd.concat(sharp, ignore_index=True),
         (RANDOM, "sharpness"): of_logits("interpolate", "none", w_random, draw.random(n) < 0.01),
         (RANDOM, "endpoints"): pairs.frame.assign(jsd=jsd, **covariates),
@@ -197,9 +210,11 @@ def over_layers(pairs: Pairs, e: dict[str, float]) -> pd.DataFrame:
     }  # fmt: skip
     w = np.exp(log_w)[:, None, None, :, None, :]
     half = np.array(0.5)
+    no = np.array(False)
     frame = grid(
-        pairs, axes, w=w, w_path=np.array(0.8), plateau=np.array(False), midpoint=half, rest_a=half, rest_b=half
-    )
+        pairs, axes, w=w, w_path=np.array(W_PATH), strength=1 - w / W_PATH, plateau=no, half_plateau=no, midpoint=half,
+        rest_a=half, rest_b=half,
+    )  # fmt: skip
     return frame[frame["record_layer"] >= frame["interp_layer"]]
 
 

@@ -186,6 +186,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "unknown component": (edit("jacobian", "components", value=["mpl"]), ("jacobian.components.0", "did you mean mlp")),
     "too few probes": (edit("jacobian", "probes", value=1), ("jacobian.probes is 1", "at least 2")),
     "no neurons": (edit("spline", "top_neurons", value=0), ("spline.top_neurons is 0", "at least 1")),
+    "too few natural pairs": (edit("robustness", "pairs", value=2), ("robustness.pairs is 2", "1 natural pair of", "raise prompts.sample")),
     "unknown claim": (edit("claims", "tests", value=["C0", "C99"]), ("claims.tests names 'C99'", "claims are C0, C1")),
     "no folder of claims": (edit("claims", "folder", value="nowhere"), ("claims.folder is 'nowhere'", "create it")),
     "no width": (edit("sharpness", "w_at_most", value=0), ("sharpness.w_at_most is 0", "more than 0")),

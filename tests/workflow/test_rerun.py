@@ -40,6 +40,7 @@ EDITS: dict[str, Any] = {
     "prompts.table": "other.tsv",
     "prompts.suite": "",
     "prompts.sample": 2,
+    "prompts.deep": 0,
     "prompts.seed": 2,
     "prompts.shards": 1,
     "interpolate.steps": 9,
@@ -59,6 +60,8 @@ EDITS: dict[str, Any] = {
     "sharpness.w_at_most": 0.2,
     "sharpness.rest_at_least": 0.05,
     "sharpness.departure_at_most": 0.2,
+    "sharpness.strength_at_least": 0.4,
+    "robustness.pairs": 0,
     "claims.tests": ["C0", "C1"],
     "claims.folder": "my-claims",
     "claims.alpha": 0.01,
@@ -81,6 +84,10 @@ EDITS: dict[str, Any] = {
 """Key to a value that the test project does not have; None where the test below edits more than one key."""
 
 HUB = {f"models.*.{key}" for key in ("id", "revision", "revisions", "dtype")}
+
+
+WITHOUT_ROBUSTNESS = {"robustness.pairs", "prompts.suite", "models.*.seed"}
+"""Keys whose edits leave the stage robustness alone: two turn it off, and one is of random weights alone."""
 
 
 def following(*stages: str) -> set[str]:
@@ -118,6 +125,8 @@ def edited(leaf: str) -> dict[str, Any]:
         config["models"]["tiny"][rest[1]] = EDITS[leaf]
     elif leaf == "models.*.seed":
         config["models"]["tiny-random"]["seed"] = EDITS[leaf]
+    elif leaf == "prompts.suite":
+        config["prompts"]["suite"], config["robustness"]["pairs"] = EDITS[leaf], 0
     elif not rest:
         config[section] = EDITS[leaf]
     else:
@@ -155,7 +164,8 @@ def test_editing_a_key_plans_what_reads_it_and_what_follows(leaf, project: Proje
         # The claims take the controls of a model without LayerNorm alone, which the test project's first model is not.
         reading -= {"claims"}
     planned = project.planned()
-    assert set(planned) == following(*reading), planned
+    left_out = {"robustness"} if leaf in WITHOUT_ROBUSTNESS else set()
+    assert set(planned) == following(*reading) - left_out, planned
 
 
 def test_nothing_is_planned_after_a_whole_run(finished: Project):
@@ -174,10 +184,10 @@ def test_touching_everything_plans_nothing(project: Project):
     [
         *((f"stages/{stage}.py", (stage,)) for stage in STAGES if stage != "figures"),
         ("stages/figures.py", ("figures",)),
-        ("curves/sweep.py", ("interpolate", "freeze")),
+        ("curves/sweep.py", ("interpolate", "freeze", "robustness")),
         ("mechanism/splines.py", ("spline",)),
         ("mechanism/block_jacobian.py", ("jacobian",)),
-        ("curves/sharpness.py", ("sharpness",)),
+        ("curves/sharpness.py", ("sharpness", "robustness")),
         ("claims/c01_learned.py", ("claims",)),
         ("judging/verdicts.py", ("claims",)),
         ("curves/trace.py", ("jacobian", "spline")),
@@ -203,7 +213,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
     between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"), models)
-    assert project.planned() == {**between, "claims": 1, "figures": 1, "report": 1}
+    assert project.planned() == {**between, "robustness": 1, "claims": 1, "figures": 1, "report": 1}
 
 
 def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):

@@ -92,6 +92,9 @@ def pending():
             ]
             if not all(file.is_file() for file in files):
                 found.add((stage, model))
+    for model, file in ROBUSTNESS.items():
+        if not file.is_file():
+            found.add(("robustness", model))
     return found
 
 
@@ -124,6 +127,11 @@ def every(*stages):
 
 
 CLAIMS = [table(declared, "all", "all") for declared in tables_of("claims")]
+# The stage that no run has unless the config asks for it.
+ROBUSTNESS = {
+    model: table(tables.ROBUSTNESS, model, "all")
+    for model in slices.robust_models(CONFIG)
+}
 
 
 def log_of(stage, model="{model}", shard="all"):
@@ -191,6 +199,8 @@ def made_from():
                 for declared in tables_of(stage):
                     path = table(declared, model, shard)
                     found[path] = made or slices.stage_slice(CONFIG, stage, model)
+    for model, path in ROBUSTNESS.items():
+        found[path] = slices.robustness_slice(CONFIG, model, PAIRS)
     return found
 
 

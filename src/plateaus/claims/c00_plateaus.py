@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from plateaus.judging import statistics
 from plateaus.judging.evidence import Evidence
-from plateaus.judging.interface import Claim, Finding, Secondary
-from plateaus.judging.measures import of_logits
+from plateaus.judging.interface import Claim, Finding, NotTested, Secondary
+from plateaus.judging.measures import LOGITS, NEXT_TOKEN, of_logits
+from plateaus.judging.statistics import Interval
 
 CLAIM = Claim(
     id="C0",
@@ -15,7 +19,9 @@ CLAIM = Claim(
     says="Interpolating from one input to another can produce minimal downstream changes for most of the way, with a "
     "sudden change somewhere in the middle.",
     measure="pairs whose curve of the logits meets the plateau rule",
-    needs={"sharpness": ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "plateau")},
+    needs={
+        "sharpness": ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "plateau", "half_plateau")
+    },
     expected=1,
     # The plateau rule combines three measures, so hardly any curve without a plateau meets it: 1 % counts as none.
     null=0.01,
@@ -35,14 +41,35 @@ def test(evidence: Evidence) -> Finding:
     size = 2 * (np.arcsin(np.sqrt(share)) - np.arcsin(np.sqrt(CLAIM.null)))  # Cohen's h
     p = statistics.share_test(share, n, CLAIM.null)
     return Finding(
-        share, low, high, p, len(x), float(size), "share", passed, secondary=_controls(evidence, passed)
-    )  # fmt: skip
+        share, low, high, p, len(x), float(size), "share", passed, secondary=tuple(_further(evidence, pairs))
+    )
 
 
-def _controls(evidence: Evidence, passed: dict[str, float]) -> tuple[Secondary, ...]:
-    """Return the share over pairs in random-token and empty contexts, with an interval as for independent pairs."""
-    x = np.array([passed[pair] for pair in evidence.controls if np.isfinite(passed.get(pair, np.nan))])
-    if len(x) == 0:
-        return ()
-    low, high = statistics.wilson(float(x.mean()), len(x), 1 - evidence.rules.alpha)
-    return (Secondary("share of pairs in control contexts that meet the rule", float(x.mean()), low, high, len(x)),)
+def _further(evidence: Evidence, pooled: list[str]) -> Iterator[Secondary]:
+    """Yield the shares of both rules by both yardsticks, each with the share under random weights and of controls."""
+    rules = {"plateau": "the plateau rule", "half_plateau": "the half-plateau rule"}
+    unnatural = list(evidence.matched.values())
+    others = sorted(set(evidence.controls) - set(unnatural))
+    groups = {"": pooled, " with the same words where neither can stand": unnatural, " in control contexts": others}
+    models = {"": None} | ({} if evidence.control is None else {", under random weights": evidence.control})
+    for column, name in rules.items():
+        for site, yardstick in ((LOGITS, "logits"), (NEXT_TOKEN, "next-token distributions")):
+            for under, model in models.items():
+                try:
+                    passed = of_logits(evidence, column, model=model, site=site)
+                except NotTested:
+                    continue
+                for kind, pairs in groups.items():
+                    if column == "plateau" and site == LOGITS and not kind and not under:
+                        continue  # the claim's own measure
+                    x = np.array([passed[pair] for pair in pairs if np.isfinite(passed.get(pair, np.nan))])
+                    if len(x):
+                        share = float(x.mean())
+                        low, high = _wilson(evidence, share, x, pairs)
+                        what = f"share of pairs{kind} whose curve of the {yardstick} meets {name}{under}"
+                        yield Secondary(what, share, low, high, len(x))
+
+
+def _wilson(evidence: Evidence, share: float, x: NDArray[np.float64], pairs: list[str]) -> Interval:
+    n = statistics.effective_number(x, evidence.dependence(pairs)) if len(x) == len(pairs) else len(x)
+    return statistics.wilson(share, n, 1 - evidence.rules.alpha)

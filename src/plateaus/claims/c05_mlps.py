@@ -5,7 +5,7 @@ from __future__ import annotations
 from plateaus.judging import statistics
 from plateaus.judging.evidence import Evidence, some
 from plateaus.judging.interface import Claim, Finding, Side
-from plateaus.judging.measures import WIDTHS, at_logits, by_pair, less, of_logits
+from plateaus.judging.measures import WIDTHS, at_logits, by_pair, dose, less, of_logits
 from plateaus.judging.verdicts import number
 
 CLAIM = Claim(
@@ -35,6 +35,7 @@ def test(evidence: Evidence) -> Finding:
             other = less(by_pair(rows, "w"), before)
             shown.append(evidence.secondary(f"the change of w with {text}", other, "mean"))
     side = without_attention(evidence, change["attn_secant"])
+    shown.append(dose(evidence, change["mlp_secant"]))
     return evidence.median(change["mlp_secant"], side=side, secondary=some(*shown))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.judging.evidence import Evidence
+from plateaus.judging.evidence import Evidence, some
 from plateaus.judging.interface import Claim, Finding
-from plateaus.judging.measures import BOUNDARIES, boundaries, closeness, per_pair, profiles
+from plateaus.judging.measures import BOUNDARIES, boundaries, closeness, dose, per_pair, profiles
 
 CLAIM = Claim(
     id="C7",
@@ -30,4 +30,5 @@ def test(evidence: Evidence) -> Finding:
         pair: one._replace(alpha=one.alpha + 0.5 / len(one.alpha))
         for pair, one in profiles(steps, "step_size", layer="interp_layer").items()
     }
-    return evidence.mean(per_pair(found, boundaries(evidence), lambda one, edge: closeness(one, edge.middle)))
+    values = per_pair(found, boundaries(evidence), lambda one, edge: closeness(one, edge.middle))
+    return evidence.mean(values, secondary=some(dose(evidence, values)))

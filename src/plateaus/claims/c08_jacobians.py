@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plateaus.judging.evidence import Evidence, some
 from plateaus.judging.interface import Claim, Finding
-from plateaus.judging.measures import BOUNDARIES, boundaries, closeness, contrast, per_pair, profiles
+from plateaus.judging.measures import BOUNDARIES, boundaries, closeness, contrast, dose, per_pair, profiles
 
 CLAIM = Claim(
     id="C8",
@@ -42,4 +42,4 @@ def test(evidence: Evidence) -> Finding:
         values = per_pair(found, edges, lambda one, edge: closeness(one, edge.middle))
         shown.append(evidence.secondary(f"closeness of the peak of |J|_F of {name}", values, "mean"))
     values = per_pair(whole, edges, lambda one, edge: closeness(one, edge.middle))
-    return evidence.mean(values, secondary=some(*shown))
+    return evidence.mean(values, secondary=some(*shown, dose(evidence, values)))

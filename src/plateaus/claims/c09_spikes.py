@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from plateaus.judging.evidence import Evidence, some
 from plateaus.judging.interface import Claim, Finding
-from plateaus.judging.measures import Profile, need_layers, profiles
+from plateaus.judging.measures import STRENGTHS, Profile, dose, need_layers, profiles
 from plateaus.judging.statistics import spearman
 
 Floats = NDArray[np.float64]
@@ -19,6 +19,7 @@ CLAIM = Claim(
     "model.",
     measure="Spearman's correlation between the spike's width in alpha and the layer",
     needs={
+        "sharpness": STRENGTHS,
         "jacobian": ("pair", "component", "layer", "step", "alpha", "frobenius"),
         "spline": ("pair", "layer", "step", "alpha", "input_step"),
     },
@@ -42,7 +43,8 @@ def test(evidence: Evidence) -> Finding:
         for pair, one in found.items()
         if pair in lengths and _fits(one, lengths[pair])
     }
-    return evidence.median(trends, secondary=some(evidence.secondary(ARC, arcs, bounds=(-1, 1))))
+    shown = some(evidence.secondary(ARC, arcs, bounds=(-1, 1)), dose(evidence, trends))
+    return evidence.median(trends, secondary=shown)
 
 
 def _fits(one: Profile, steps: Profile) -> bool:

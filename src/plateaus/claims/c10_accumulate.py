@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from plateaus.judging.evidence import Evidence, Filters, some
 from plateaus.judging.interface import Claim, Finding, NotTested
-from plateaus.judging.measures import Profile, profiles
+from plateaus.judging.measures import STRENGTHS, Profile, dose, profiles
 from plateaus.judging.statistics import correlation, spearman
 
 Floats = NDArray[np.float64]
@@ -20,6 +20,7 @@ CLAIM = Claim(
     measure="Spearman's correlation along the path between the product of the MLPs' |J|_F over layers and the growth "
     "of a step from the interpolation layer to the last",
     needs={
+        "sharpness": STRENGTHS,
         "jacobian": ("pair", "component", "layer", "step", "alpha", "frobenius", "gain"),
         "interpolate": ("pair", "interp_layer", "site", "record_layer", "step", "alpha", "step_size"),
     },
@@ -61,7 +62,8 @@ def test(evidence: Evidence) -> Finding:
         ),
         evidence.secondary("the largest single layer's share of the variance of log gains along the path", strongest),
     )
-    return evidence.median(against(("mlp", "frobenius")), secondary=shown)
+    values = against(("mlp", "frobenius"))
+    return evidence.median(values, secondary=(*shown, *some(dose(evidence, values))))
 
 
 def log_growth(evidence: Evidence) -> dict[str, Floats]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from plateaus.judging.evidence import Evidence, Filters, some
 from plateaus.judging.interface import Claim, Finding, NotTested
-from plateaus.judging.measures import profiles
+from plateaus.judging.measures import STRENGTHS, dose, profiles
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +19,7 @@ CLAIM = Claim(
     measure="the error of a straight line minus that of the curve predicted from the growth of steps (root mean square "
     "in d at the last layer)",
     needs={
+        "sharpness": STRENGTHS,
         "interpolate": ("pair", "interp_layer", "site", "record_layer", "step", "alpha", "step_size", "distance"),
         "jacobian": ("pair", "component", "layer", "step", "alpha", "gain"),
     },
@@ -60,7 +61,7 @@ def test(evidence: Evidence) -> Finding:
         evidence.secondary("the error of the predicted curve", errors),
         evidence.secondary("the same, predicted from the measured gains of whole layers", blocks),
     )
-    return evidence.median(values, secondary=shown)
+    return evidence.median(values, secondary=(*shown, *some(dose(evidence, values))))
 
 
 def laid_out(steps: Floats) -> Floats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plateaus.judging.evidence import Evidence
+from plateaus.judging.evidence import Evidence, some
 from plateaus.judging.interface import Claim, Finding
-from plateaus.judging.measures import BOUNDARIES, boundaries, contrast, per_pair, profiles
+from plateaus.judging.measures import BOUNDARIES, boundaries, contrast, dose, per_pair, profiles
 
 CLAIM = Claim(
     id="C12",
@@ -21,4 +21,5 @@ CLAIM = Claim(
 
 def test(evidence: Evidence) -> Finding:
     """Test the contrast per pair. A model with random weights is tested in the same way and has its own verdict."""
-    return evidence.mean(per_pair(profiles(evidence.table("spline"), "density"), boundaries(evidence), contrast))
+    values = per_pair(profiles(evidence.table("spline"), "density"), boundaries(evidence), contrast)
+    return evidence.mean(values, secondary=some(dose(evidence, values)))

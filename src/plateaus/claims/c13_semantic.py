@@ -37,7 +37,7 @@ def test(evidence: Evidence) -> Finding:
     covariates = ends.loc[usable, list(COVARIATES)].to_numpy()
     among = evidence.dependence(usable)
     x, y = statistics.residual_ranks(jsd, covariates), statistics.residual_ranks(w, covariates)
-    low, high = evidence.interval(lambda weights: correlations(x, y, weights), among, "primary")
+    low, high = evidence.interval(lambda weights: statistics.correlations(x, y, weights), among, "primary")
     p = statistics.relation_test(x, y, among, used=len(COVARIATES))
     rho = statistics.correlation(x, y)
     plain = Secondary("Spearman's correlation without covariates", statistics.spearman(jsd, w), np.nan, np.nan, len(w))
@@ -45,12 +45,3 @@ def test(evidence: Evidence) -> Finding:
         rho, max(-1.0, low), min(1.0, high), p, len(w), rho, "partial rank correlation", widths,
         x={str(pair): float(x) for pair, x in ends["jsd"].items()}, secondary=(plain,),
     )  # fmt: skip
-
-
-def correlations(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Return Pearson's correlation under each row of weights: x and y (pairs,), weights (draws, pairs) to (draws,)."""
-    weights = weights / weights.sum(1, keepdims=True)
-    mean_x, mean_y = weights @ x, weights @ y
-    covariance = weights @ (x * y) - mean_x * mean_y
-    spread = (weights @ x**2 - mean_x**2) * (weights @ y**2 - mean_y**2)
-    return np.asarray(covariance / np.sqrt(np.maximum(spread, 1e-300)))

@@ -11,7 +11,8 @@ from typing import Any
 from plateaus.config.models import weights_of
 from plateaus.config.reading import Config
 from plateaus.config.stages import pick
-from plateaus.prompts.pairs import Pair, pairs_digest
+from plateaus.prompts.pairs import SUITE, Pair, pairs_digest
+from plateaus.prompts.sampling import NATURAL
 
 
 def fetch_slice(config: Config, model: str) -> dict[str, Any]:
@@ -30,7 +31,27 @@ def extract_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str
 
 def stage_slice(config: Config, stage: str, model: str) -> dict[str, Any]:
     """Return the slice of a stage from interpolate to sharpness: exactly the keys that it reads, for one model."""
-    return pick(config, stage, model)
+    picked = pick(config, stage, model)
+    if stage in ("interpolate", "freeze", "jacobian"):
+        picked["trained"] = config["models"][model]["source"] != "random"
+    return picked
+
+
+def robust_models(config: Config) -> list[str]:
+    """Return the models whose robustness is measured: the trained ones, or none if the config gives no pairs."""
+    models = config["models"] if config["robustness"]["pairs"] else {}
+    return [name for name, model in models.items() if model["source"] != "random"]
+
+
+def robust_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
+    """Return the ids of the pairs whose robustness is measured: the suite's first natural ones, as they were drawn."""
+    natural = [pair.id for pair in pairs if {SUITE, NATURAL} <= set(pair.labels)]
+    return natural[: config["robustness"]["pairs"]]
+
+
+def robustness_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return the slice of robustness: the keys that it reads, with the ids of the pairs in place of their number."""
+    return {**stage_slice(config, "robustness", model), "pairs": robust_pairs(config, pairs)}
 
 
 def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
@@ -81,6 +102,7 @@ def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, An
         **pick(config, "figures"),
         "about": {model: about(config, model) for model in config["models"]},
         "pairs": shown_pairs(config, pairs),
+        "robust": robust_models(config),
         "models": list(config["models"]),
         "shards": list(shards),
     }

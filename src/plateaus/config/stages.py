@@ -7,7 +7,7 @@ from typing import Any
 from plateaus.config.models import MODEL_KEYS
 from plateaus.config.reading import Config
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness",
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "robustness",
     "claims", "figures", "report",
 )  # fmt: skip
 """The stages, in the order of the DAG."""
@@ -21,14 +21,15 @@ FOLLOWS = {
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
     "sharpness": ("interpolate", "freeze"),
+    "robustness": ("fetch", "extract"),
     "claims": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "claims"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "robustness", "claims"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it reads."""
 
 
-RULE = ("sharpness.w_at_most", "sharpness.rest_at_least", "sharpness.departure_at_most")
+RULE = tuple(f"sharpness.{key}" for key in ("w_at_most", "rest_at_least", "departure_at_most", "strength_at_least"))
 """Keys of the plateau rule, which the texts of the figures apply as well."""
 
 
@@ -40,7 +41,7 @@ READS: dict[str, tuple[str, ...]] = {
     "fetch": tuple(f"models.*.{key}" for key in (*MODEL_KEYS, "revisions")),
     "extract": (
         *LOADING,
-        *(f"prompts.{key}" for key in ("table", "suite", "sample", "seed", "shards")),
+        *(f"prompts.{key}" for key in ("table", "suite", "sample", "deep", "seed", "shards")),
     ),
     "interpolate": (
         *LOADING,
@@ -67,6 +68,13 @@ READS: dict[str, tuple[str, ...]] = {
     ),
     "spline": (*LOADING, "spline.top_neurons"),
     "sharpness": RULE,
+    "robustness": (
+        *LOADING,
+        "interpolate.steps",
+        "interpolate.path",
+        "interpolate.trace_layer",
+        "robustness.pairs",
+    ),
     "claims": (
         "models.*.controls",
         "interpolate.trace_layer",
@@ -98,6 +106,14 @@ READS: dict[str, tuple[str, ...]] = {
 
 READS_NOTHING = ("compute.device", "compute.threads", "compute.memory_gb")
 """Keys that say how to compute and not what, so that editing them reruns nothing."""
+
+
+def follows(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return `FOLLOWS` for the stages that a run has: `robustness` is one only if the config gives it pairs."""
+    if config["robustness"]["pairs"]:
+        return FOLLOWS
+    without = {stage: before for stage, before in FOLLOWS.items() if stage != "robustness"}
+    return {stage: tuple(one for one in before if one != "robustness") for stage, before in without.items()}
 
 
 def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]:

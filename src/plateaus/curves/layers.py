@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def thinned(layers: Sequence[int], stride: int, keep: int) -> list[int]:
-    """Return every `stride`-th layer, starting with the first, and also the layer `keep`, in order."""
-    return sorted({*layers[::stride], keep})
-
-
 def choose_layers(layers: str | Sequence[int], n_layers: int) -> list[int]:
     """Return the interpolation layers that a config asks for, sorted and without duplicates.
 

@@ -37,17 +37,19 @@ SLACK = 1e-7
 
 
 class Rule(NamedTuple):
-    """The plateau rule: when a curve is called a plateau. It is the section `sharpness` of the config.
+    """When a curve is called a plateau, or a half-plateau. It is the section `sharpness` of the config.
 
     Attributes:
         w_at_most: Largest allowed width of the boundary, in units of alpha.
         rest_at_least: Smallest allowed rest on each side, in units of alpha.
-        departure_at_most: Largest allowed |d - d~|.
+        departure_at_most: Largest allowed |d - d~|, also of a half-plateau.
+        strength_at_least: Smallest strength of a half-plateau.
     """
 
     w_at_most: float = 0.25
     rest_at_least: float = 0.1
     departure_at_most: float = 0.1
+    strength_at_least: float = 0.5
 
 
 class Sharpness(NamedTuple, Generic[T]):
@@ -150,6 +152,22 @@ def is_plateau(found: Sharpness[Any], rule: Rule) -> Any:
     narrow = found.w <= rule.w_at_most
     rests = (found.rest_a >= rule.rest_at_least) & (found.rest_b >= rule.rest_at_least)
     return narrow & rests & (found.departure <= rule.departure_at_most)
+
+
+def strength(w: Any, w_path: Any) -> Any:
+    """Return s = 1 - w / w_path: 0 for an output that follows the path, 1 for a jump, below 0 for one that is slower."""
+    return 1 - w / w_path
+
+
+def is_half_plateau(found: Sharpness[Any], w_path: Any, rule: Rule) -> Any:
+    """Tell whether curves are half-plateaus: their boundary takes at most half of what the path itself takes.
+
+    Args:
+        found: The measures of one curve or of several.
+        w_path: w of the path of each curve.
+        rule: The rules.
+    """
+    return (strength(found.w, w_path) >= rule.strength_at_least) & (found.departure <= rule.departure_at_most)
 
 
 def isotonic(values: Floats) -> Floats:

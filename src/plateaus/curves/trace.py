@@ -13,6 +13,7 @@ from plateaus.curves import geometry
 from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.data import tables
 from plateaus.data.results import table_path
+from plateaus.prompts import depth
 from plateaus.prompts.pairs import TokenisedPair
 
 
@@ -59,7 +60,9 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path, bos: str
         InputError: a table of the shard is missing or unreadable.
     """
     file = table_path(root, model, tables.TRACE, shard)
-    pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder, bos)]
+    pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder, bos) if depth.is_traced(pair.pair)]
+    if not pairs:
+        return []
     layers = tuple(sorted(set(tables.read(tables.TRACE, [file], ["layer"])["layer"].to_pylist())))
     mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers))
     alphas = geometry.alphas(mlp_input.shape[2])
@@ -84,12 +87,14 @@ def read_traces(
         InputError: a table of the shard is missing or unreadable.
     """
     found = read_inputs(root, model, shard, model_folder, bos)
+    if not found:
+        return []
     layers = found[0].layers
     posts = _vectors(table_path(root, model, tables.TRACE, shard), "resid_post", len(found), len(layers), room=1)
     traces = []
-    for (pair, residuals), inputs, stream in zip(
-        shard_pairs(root, model, shard, model_folder, bos), found, posts, strict=True
-    ):
+    listed = shard_pairs(root, model, shard, model_folder, bos)
+    whole = [(pair, residuals) for pair, residuals in listed if depth.is_traced(pair.pair)]
+    for (pair, residuals), inputs, stream in zip(whole, found, posts, strict=True):
         stream[0] = path_at(residuals, trace_layer, inputs.alphas, path=path, pair=pair.pair.id)
         traces.append(Trace(pair, layers, inputs.alphas, stream[:-1], inputs.mlp_input, stream[1:]))
     return traces

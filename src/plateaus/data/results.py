@@ -42,8 +42,8 @@ class Results:
         self._frames: dict[tuple[str, str], pd.DataFrame] = {}
 
     def paths(self, model: str, table: tables.Table) -> list[Path]:
-        """Return the files of a table: one per shard, or a single one if the table is not about pairs."""
-        shards = self.shards if "pair" in table.key else ("all",)
+        """Return the files of a table: one per shard, or a single one if the table is not split into shards."""
+        shards = self.shards if table.sharded else ("all",)
         return [table_path(self.root, model, table, shard) for shard in shards]
 
     def table(self, model: str, table: tables.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:

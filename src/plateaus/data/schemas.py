@@ -37,6 +37,11 @@ class Table(NamedTuple):
     columns: Mapping[str, Any]
     optional: frozenset[str] = frozenset()
 
+    @property
+    def sharded(self) -> bool:
+        """Whether there is one file for each shard of the pairs, and not one for all of them."""
+        return "pair" in self.key and self.stage not in ("robustness", "claims")
+
 
 CURVE_COLUMNS: dict[str, Any] = {
     "interp_layer": INDEX,
@@ -232,12 +237,47 @@ SHARPNESS = Table(
         "max_slope": MEASURE,
         "departure": MEASURE,
         "w_path": MEASURE,
+        "strength": MEASURE,
         "detour": MEASURE,
         "plateau": pa.bool_(),
+        "half_plateau": pa.bool_(),
     },
 )
 """One row per curve of `interpolate` (condition none) and `freeze`. `plateaus.curves.sharpness` defines the measures.
 `w_path` is w of the path itself, recorded at the interpolation layer; `detour` is the largest detour over the steps."""
+ROBUSTNESS = Table(
+    "robustness",
+    1,
+    "robustness",
+    ("pair", "variant", "site"),
+    {
+        "pair": WORD,
+        "variant": WORD,
+        "site": WORD,
+        "w": MEASURE,
+        "w_path": MEASURE,
+        "strength": MEASURE,
+        "midpoint": MEASURE,
+    },
+)
+"""One row per pair, variant and yardstick (`site`, logits or next_token). `VARIANTS` lists the variants."""
+VARIANTS = (
+    "as in the run",
+    "linear path",
+    "spherical path",
+    "half the steps",
+    "twice the steps",
+    "path at the embedding",
+    "path at layer 0",
+    "path at layer 1",
+    "path at layer 2",
+    "words swapped",
+    "with begin-of-sequence token",
+    "without begin-of-sequence token",
+    "weights rounded to bfloat16",
+)
+"""The variants of the table `robustness` in the order in which they are shown. Each changes one thing from the run's
+own setting, which is the first; a run has only one of both kinds of path, and one of both ways to begin a prompt."""
 CLAIMS = Table(
     "claims",
     1,
@@ -292,6 +332,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         SELFCHECK, EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
-        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, CLAIMS, CLAIM_VALUES, FIGURES,
+        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, ROBUSTNESS, CLAIMS, CLAIM_VALUES, FIGURES,
     )
 }  # fmt: skip

@@ -30,6 +30,7 @@ from plateaus.data.schemas import (
     JACOBIAN,
     MEASURE,
     NEURONS,
+    ROBUSTNESS,
     SELFCHECK,
     SHARPNESS,
     SPLINE,
@@ -57,6 +58,7 @@ __all__ = [
     "INTERPOLATE",
     "JACOBIAN",
     "NEURONS",
+    "ROBUSTNESS",
     "SELFCHECK",
     "SHARPNESS",
     "SPLINE",
@@ -70,6 +72,7 @@ __all__ = [
     "check",
     "check_grid",
     "metadata_of",
+    "no_rows",
     "read",
     "read_frame",
     "vectors",
@@ -95,6 +98,13 @@ def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
     built = _sorted(pa.Table.from_arrays(arrays, names=list(table.columns)), table.key)
     check(table, built)
     return built
+
+
+def no_rows(table: Table, width: int) -> dict[str, Any]:
+    """Return the columns of a table without rows; `width` is the length of its vectors."""
+    import numpy as np
+
+    return {name: np.empty((0, width)) if kind == VECTOR else [] for name, kind in table.columns.items()}
 
 
 def _sorted(data: pa.Table, key: Sequence[str]) -> pa.Table:

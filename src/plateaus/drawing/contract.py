@@ -44,6 +44,7 @@ class Settings(NamedTuple):
         trace_layer: The interpolation layer of the figures that show only one.
         rule: The rule that decides whether a curve is called a plateau.
         models: Model id to what the figures must know about the model.
+        robust: Ids of the models that have a table `robustness`.
     """
 
     pairs: tuple[str, ...]
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     trace_layer: int
     rule: Rule = Rule()
     models: Mapping[str, About] = {}
+    robust: tuple[str, ...] = ()
 
     def about(self, model: str) -> About:
         """Return what is known about a model, or the defaults if nothing is."""

@@ -1,47 +1,59 @@
-"""The prompt suite for the figures: the kind of every pair, and how sharp its boundary is at the logits."""
+"""The prompt suite for the figures: the kind of every pair, how strong its plateau is, and each model's random copy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from math import log
 from typing import NamedTuple
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from plateaus.data import tables
 from plateaus.data.results import Results
-from plateaus.drawing import wording
 from plateaus.drawing.contract import Settings
+from plateaus.judging.measures import LOGITS, NEXT_TOKEN
+from plateaus.prompts.pairs import SUITE
+from plateaus.prompts.sampling import MATCH, NATURAL
 
-SUITE, PUBLISHED, NATURAL = "suite", "published", "natural"
+PUBLISHED = "published"
 
 
 class Kind(NamedTuple):
     """A kind of pairs.
 
     Attributes:
-        label: Its name on a figure.
-        tags: The tags that its pairs have besides `suite`.
+        label: Its name in a legend.
+        counted: Its name after a number of pairs, in captions.
     """
 
     label: str
-    tags: frozenset[str]
+    counted: str
+
+
+IN_NATURAL = Kind("natural pairs", "natural pairs")
+UNNATURAL = Kind("same words where neither can stand", "pairs of the same words where neither can stand")
+CONTROL = Kind("random tokens or no context", "pairs after random tokens or without a context")
+POST = Kind("the post’s pairs", "pairs of the post")
+
+
+class Yardstick(NamedTuple):
+    """What the distance between two outputs is measured by.
+
+    Attributes:
+        site: The recording site of its curves.
+        name: Its name in a sentence.
+    """
+
+    site: str
+    name: str
 
     @property
-    def pooled(self) -> bool:
-        """Whether its pairs are counted: pairs in natural contexts are, controls are not."""
-        return NATURAL in self.tags
+    def title(self) -> str:
+        """Its name as the title of a panel."""
+        return self.name[0].upper() + self.name[1:]
 
 
-KINDS = (
-    Kind("same class", frozenset({NATURAL, "same-class"})),
-    Kind("same part of speech", frozenset({NATURAL, "same-pos"})),
-    Kind("different part of speech", frozenset({NATURAL, "cross-pos"})),
-    Kind("control: random tokens", frozenset({"random-tokens"})),
-    Kind("control: empty context", frozenset({"empty"})),
-)
-OTHER = Kind("other pairs of the suite", frozenset())
-POST = Kind("the post’s pairs", frozenset({PUBLISHED}))
+YARDSTICKS = (Yardstick(LOGITS, "logits"), Yardstick(NEXT_TOKEN, "next-token distributions"))
 
 
 def tags_of(text: str) -> frozenset[str]:
@@ -59,7 +71,9 @@ def kind_of(tags: frozenset[str]) -> Kind | None:
         return POST
     if SUITE not in tags:
         return None
-    return next((kind for kind in KINDS if kind.tags <= tags), OTHER)
+    if NATURAL in tags:
+        return IN_NATURAL
+    return UNNATURAL if any(tag.startswith(MATCH) for tag in tags) else CONTROL
 
 
 def kinds(results: Results) -> dict[str, Kind]:
@@ -68,23 +82,40 @@ def kinds(results: Results) -> dict[str, Kind]:
     return {pair: kind for pair, kind in found.items() if kind is not None}
 
 
-def at_logits(results: Results, model: str, settings: Settings) -> pd.DataFrame:
-    """Return w and plateau of every pair at the logits, interpolating at the trace layer, indexed by pair id."""
+def curves(results: Results, model: str, settings: Settings, yardstick: Yardstick) -> pd.DataFrame:
+    """Return strength, plateau and half_plateau of every pair's output from the trace layer, indexed by pair id."""
     frame = results.table(model, tables.SHARPNESS)
-    mask = (frame["stage"] == "interpolate") & (frame["site"] == "logits")
+    mask = (frame["stage"] == "interpolate") & (frame["site"] == yardstick.site)
     rows = frame[mask & (frame["interp_layer"] == settings.trace_layer)]
-    return rows.assign(pair=rows["pair"].astype(str)).set_index("pair")[["w", "plateau"]]
+    return rows.assign(pair=rows["pair"].astype(str)).set_index("pair")[["strength", "plateau", "half_plateau"]]
 
 
-def share(passed: Iterable[bool]) -> str:
-    """Format a share as `4 of 48 (8.3 %, 95 % interval 3.3 to 19.6 %)`.
+def random_copies(results: Results, settings: Settings) -> dict[str, str]:
+    """Map each trained model to the model of the run that has its architecture and random weights, if there is one.
 
-    The interval is Wilson's, computed as if the pairs were independent.
+    The tables do not say whose architecture random weights copy. It is taken to be that of a model with as many layers
+    and the same tokens, and among several, that with the nearest number of weights.
     """
-    found = [bool(one) for one in passed]
-    if not found:
-        return "none, because the run has no such pairs"
-    interval = binomtest(sum(found), len(found)).proportion_ci(0.95, method="wilson")
-    low, high = (wording.number(100 * bound, 1) for bound in interval)
-    percent = wording.number(100 * sum(found) / len(found), 1)
-    return f"{sum(found)} of {len(found)} ({percent} %, 95 % interval {low} to {high} %)"
+    shapes = {model: _shape(results, model) for model in results.models}
+    copies = [model for model in results.models if not settings.about(model).trained]
+
+    def factor_from(model: str) -> Callable[[str], float]:
+        return lambda copy: abs(log(_weights(settings, copy) / _weights(settings, model)))
+
+    found = {}
+    for model in results.models:
+        alike = [copy for copy in copies if shapes[copy] == shapes[model]]
+        if settings.about(model).trained and alike:
+            found[model] = min(alike, key=factor_from(model))
+    return found
+
+
+def _weights(settings: Settings, model: str) -> int:
+    return settings.about(model).parameters or 1
+
+
+def _shape(results: Results, model: str) -> tuple[int, tuple[int, ...]]:
+    """Return a model's number of layers, and the ids of the last tokens of all prompts."""
+    sharpness, ends = results.table(model, tables.SHARPNESS), results.table(model, tables.ENDPOINTS)
+    layers = int(sharpness.loc[sharpness["site"] == LOGITS, "record_layer"].max())
+    return layers, (*ends["token_a"].astype(int), *ends["token_b"].astype(int))

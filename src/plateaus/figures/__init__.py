@@ -36,6 +36,7 @@ NAMES = (
     "x03_training",
     "x04_scale",
     "x05_claims",
+    "x06_robustness",
 )
 """Names of the figures, which are also the names of their modules and files."""
 

@@ -1,8 +1,9 @@
-"""The sharpness of the pairs of the prompt suite, by kind of pair, for all models of the run side by side."""
+"""The distribution of plateau strength over the prompt suite, by kind of pair, for every trained model."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,205 +12,274 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from plateaus.curves.sharpness import STRAIGHT_WIDTH
 from plateaus.data import tables
 from plateaus.data.results import Results
 from plateaus.drawing import panels, style, suite, wording
 from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
-TITLE = "Sharpness over the prompt suite"
+TITLE = "Strength over the prompt suite"
 READS = (tables.ENDPOINTS, tables.SHARPNESS)
 PER_MODEL = False
 
-BIN = 0.025
-"""Width in w of the bins within which points are stacked."""
-APART = 0.15
-"""Largest distance between stacked points, as a fraction of the distance between rows."""
+RANDOM = suite.Kind("natural pairs, random weights", "natural pairs under random weights")
+
+
+class Look(NamedTuple):
+    """How the line of a kind of pairs is drawn, and the marker at its median."""
+
+    colour: str
+    dashes: Any
+    width: float
+    marker: str
+
+
+LOOKS = {
+    suite.IN_NATURAL: Look(style.COLOUR_A, style.DASHES[0], 2.2, "o"),
+    suite.UNNATURAL: Look(style.COLOUR_B, style.DASHES[1], 1.6, "s"),
+    suite.CONTROL: Look(style.CATEGORIES[2], style.DASHES[2], 1.6, "^"),
+    RANDOM: Look(style.GREY, (0, (5, 1.5, 1, 1.5)), 1.6, "D"),
+}
+"""The lines, the most important first. Their order is that of the legend, the caption and the alt text."""
+
+LETTER = 0.042
+"""About how wide a letter of a label above a panel is, in units of strength."""
+RIGHT = 1.03
+"""Right end of the axis; a jump between two steps has a strength just below 1."""
 
 
 class Panel(NamedTuple):
-    """The pairs of one model.
+    """One trained model by one yardstick.
 
     Attributes:
         model: Id of the model.
-        kinds: Kind of pair to w and plateau of its pairs, from top to bottom, without kinds that have no pairs.
-        pooled: The same columns for the pairs that are counted.
+        random: Id of its copy with random weights; empty if the run has none.
+        yardstick: What its strengths are measured by.
+        lines: Kind of pairs to strength, plateau and half_plateau of its pairs, without kinds that have no pairs.
+        post: Strength of each of the post's pairs.
     """
 
     model: str
-    kinds: dict[suite.Kind, pd.DataFrame]
-    pooled: pd.DataFrame
+    random: str
+    yardstick: suite.Yardstick
+    lines: dict[suite.Kind, pd.DataFrame]
+    post: dict[str, float]
 
-
-ORDER = (*suite.KINDS, suite.OTHER, suite.POST)
+    def strengths(self, kind: suite.Kind) -> NDArray[np.float64]:
+        """The strengths of a kind of pairs in rising order, shape (pairs,); empty if it has no pairs."""
+        return np.sort(self.lines[kind]["strength"].to_numpy(np.float64)) if kind in self.lines else np.empty(0)
 
 
 def found(results: Results, settings: Settings) -> list[Panel]:
-    """Return one panel for each model whose results include the trace layer."""
-    known = suite.kinds(results)
-    made = []
+    """Return the panels of every trained model that was interpolated at the trace layer, from left to right."""
+    known, copies = suite.kinds(results), suite.random_copies(results, settings)
+    made: list[Panel] = []
     for model in results.models:
-        rows = suite.at_logits(results, model, settings)
-        of = [known.get(pair) for pair in rows.index]
-        by_kind = {kind: rows[[one == kind for one in of]] for kind in ORDER if kind in of}
-        if by_kind:
-            made.append(Panel(model, by_kind, rows[[one is not None and one.pooled for one in of]]))
+        if settings.about(model).trained:
+            copy = copies.get(model, "")
+            of_model = [_measured(results, model, copy, one, known, settings) for one in suite.YARDSTICKS]
+            made += of_model if any(panel.lines for panel in of_model) else []
     return made
 
 
+def _measured(
+    results: Results,
+    model: str,
+    copy: str,
+    yardstick: suite.Yardstick,
+    known: dict[str, suite.Kind],
+    settings: Settings,
+) -> Panel:
+    def of(name: str, kind: suite.Kind) -> pd.DataFrame:
+        rows = suite.curves(results, name, settings, yardstick)
+        return rows.loc[[pair for pair in rows.index if known.get(pair) == kind]]
+
+    lines = {kind: of(model, kind) for kind in LOOKS if kind != RANDOM}
+    if copy:
+        lines[RANDOM] = of(copy, suite.IN_NATURAL)
+    post = {str(pair): float(s) for pair, s in of(model, suite.POST)["strength"].items()}
+    return Panel(model, copy, yardstick, {kind: rows for kind, rows in lines.items() if len(rows)}, post)
+
+
 def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
-    """Draw a point per pair and a bar at the median of each kind; the post's pairs have no bar and are not counted."""
+    """Draw the share of pairs up to every strength: a row of panels per trained model, a panel per yardstick."""
     if all(kind == suite.POST for kind in suite.kinds(results).values()):
         return LeftOut("no pair of this run’s prompt table is tagged suite")
+    if not any(settings.about(name).trained for name in results.models):
+        return LeftOut("this run has no trained model, and random weights are drawn only beside one")
     shown = found(results, settings)
     if not shown:
         return LeftOut(f"this run did not interpolate at layer {settings.trace_layer}")
-    labels = list(shown[0].kinds)
-    figure, axes = _grid(len(shown), len(labels))
-    for ax, panel in zip(axes, shown, strict=True):
-        _panel(ax, panel, labels, settings)
-    _legend(figure)
-    return Drawing(figure, _caption(shown, settings), _alt(shown, settings), READS, whole=True)
-
-
-def _grid(count: int, rows: int) -> tuple[Figure, list[Axes]]:
-    columns = min(count, 2)
-    lines = -(-count // columns)
-    figure = Figure(figsize=(style.WIDTH, lines * (0.42 * rows + 1.0) + 0.6), layout="constrained")
+    columns = len(suite.YARDSTICKS)
+    rows = len(shown) // columns
+    figure = Figure(figsize=(style.WIDTH, 2.9 * rows + 0.8), layout="constrained")
     panels.apart(figure)
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for number, ax in enumerate(axes.flat):
-        ax.tick_params(labelbottom=True)
-        if number >= count:
-            ax.remove()
-    return figure, list(axes.flat[:count])
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    left = min(-0.15, *(float(panel.strengths(kind)[0]) for panel in shown for kind in panel.lines)) - 0.05
+    for ax, panel in zip(axes, shown, strict=True):
+        _frame(ax, panel, settings, left)
+        for order, kind in enumerate(panel.lines):
+            _line(ax, panel.strengths(kind), kind, left, 3 - order / 10)
+        _ticks(ax, panel, results, left)
+    _legend(figure, shown)
+    return Drawing(figure, _caption(shown, settings), _alt(shown, results, settings), READS, whole=True)
 
 
-def stacked(w: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return vertical offsets that keep points of nearly the same w apart.
+def _frame(ax: Axes, panel: Panel, settings: Settings, left: float) -> None:
+    half = settings.rule.strength_at_least
+    for x, dashes in ((0, (1, 2)), (half, (4, 3))):
+        ax.axvline(x, color=style.GREY, linestyle=(0, dashes), linewidth=0.9, zorder=0.5)
+    # The two corners that no line of a distribution passes: the upper left one and the lower right one.
+    for x, y, label, sides in (
+        (-0.06, 0.99, "follows the path", ("right", "top")),
+        (half + 0.02, 0.06, "half-plateau", ("left", "bottom")),
+    ):
+        ax.text(
+            x, y, label, rotation=90, ha=sides[0], va=sides[1], color=style.GREY, fontsize=9, zorder=0.45,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        )  # fmt: skip
+    title = f"{style.drawable(wording.shortened(panel.model, 30))}\n{panel.yardstick.title}"
+    ax.set_title(title, loc="left", pad=28 if panel.post else 6)
+    ax.set_xlim(left, RIGHT)
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ax.set_xlabel("Strength s")
+    ax.tick_params(labelbottom=True)
+    ax.set_ylim(-0.015, 1.015)
+    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    if ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+        ax.set_ylabel("Share of pairs up to s")
+
+
+def _line(ax: Axes, s: NDArray[np.float64], kind: suite.Kind, left: float, zorder: float) -> None:
+    look = LOOKS[kind]
+    ax.plot(
+        [left, *s, RIGHT], [*np.arange(len(s) + 1) / len(s), 1], drawstyle="steps-post", color=look.colour,
+        linestyle=look.dashes, linewidth=look.width, zorder=zorder, label=kind.label,
+    )  # fmt: skip
+    ax.plot(
+        [np.median(s)], [0.5], linestyle="", marker=look.marker, markersize=5.5, color=look.colour,
+        markeredgecolor="white", markeredgewidth=0.8, zorder=zorder + 1, label=f"median of {kind.label}",
+    )  # fmt: skip
+
+
+def _ticks(ax: Axes, panel: Panel, results: Results, left: float) -> None:
+    """Mark the post's pairs on the axis, with their words above the panel and a pale line between the two."""
+    pairs = sorted(panel.post, key=lambda pair: panel.post[pair])
+    if not pairs:
+        return
+    room = int((RIGHT - left) / LETTER / len(pairs)) - 1
+    labels = [style.drawable(wording.shortened(panels.words(results, pair).name[1:-1], max(4, room))) for pair in pairs]
+    at = np.array([panel.post[pair] for pair in pairs])
+    places = spread(at, np.array([LETTER * (len(label) + 1) for label in labels]), left, RIGHT)
+    across = ax.get_xaxis_transform()
+    for s, place, label in zip(at, places, labels, strict=True):
+        ax.plot([s, s, place], [0, 1, 1.06], transform=across, clip_on=False, color=style.PALE, linewidth=1, zorder=0.4)
+        ax.plot([s, s], [0, 0.05], transform=across, color=style.INK, linewidth=1.6, zorder=5, label=f"_{label}")
+        ax.text(place, 1.07, label, transform=across, ha="center", va="bottom", fontsize=9)
+
+
+def spread(at: NDArray[np.float64], widths: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """Move labels apart as little as needed for them not to overlap.
 
     Args:
-        w: Boundary widths, shape (pairs,).
+        at: Where the middle of each label should be, in rising order, shape (labels,).
+        widths: Their widths, together at most high - low, shape (labels,).
+        low: Where the first label may begin.
+        high: Where the last label may end.
 
     Returns:
-        Offsets as fractions of the distance between rows, shape (pairs,).
+        The middles, shape (labels,).
     """
-    places = np.floor(w / BIN + 1e-6).astype(int)
-    offsets = np.zeros(len(w))
-    most = max(np.unique(places, return_counts=True)[1])
-    apart = min(APART, 0.76 / max(1, most - 1))
-    for place in np.unique(places):
-        members = np.flatnonzero(places == place)
-        offsets[members[np.argsort(w[members], kind="stable")]] = apart * (
-            np.arange(len(members)) - (len(members) - 1) / 2
-        )
-    return offsets
+    middles = at.copy()
+    for first, last, step in ((0, len(at) - 1, 1), (len(at) - 1, 0, -1)):
+        edge = low if step > 0 else high
+        for number in range(first, last + step, step):
+            nearest = edge + step * widths[number] / 2
+            middles[number] = max(middles[number], nearest) if step > 0 else min(middles[number], nearest)
+            edge = middles[number] + step * widths[number] / 2
+    return middles
 
 
-def _panel(ax: Axes, panel: Panel, labels: list[suite.Kind], settings: Settings) -> None:
-    ax.axvline(settings.rule.w_at_most, color=style.COLOUR_A, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
-    ax.axvline(STRAIGHT_WIDTH, color=style.GREY, linestyle=(0, (1, 2)), linewidth=0.9, zorder=1)
-    for row, kind in enumerate(labels):
-        if kind not in panel.kinds:
-            continue
-        w = panel.kinds[kind]["w"].to_numpy(np.float64)
-        passed = panel.kinds[kind]["plateau"].to_numpy(bool)
-        marker = "D" if kind == suite.POST else "o"
-        colour = style.COLOUR_B if kind == suite.POST else style.COLOUR_A
-        ax.scatter(
-            w, row + stacked(w), s=22 if kind == suite.POST else 13, marker=marker, linewidths=0.8, zorder=3,
-            edgecolors=colour, facecolors=[colour if one else "white" for one in passed], label=kind.label,
-        )  # fmt: skip
-        if kind != suite.POST:
-            ax.plot([np.median(w)] * 2, [row - 0.42, row + 0.42], color=style.INK, linewidth=1.8, zorder=2)
-    pooled = [row for row, kind in enumerate(labels) if kind.pooled]
-    if pooled and len(pooled) < len(labels):
-        ax.axhline(max(pooled) + 0.5, color=style.PALE, linewidth=0.8, zorder=0)
-    ax.set_title(style.drawable(wording.shortened(panel.model, 30)), loc="left")
-    ax.set_xlim(-0.03, 1.03)
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    ax.set_xlabel("Width of the boundary, w")
-    ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.set_yticks(range(len(labels)), [_two_lines(kind.label) for kind in labels])
-    ax.tick_params(axis="y", length=0)
-
-
-def _two_lines(label: str) -> str:
-    """Break a long label at the space nearest to its middle."""
-    spaces = [place for place, letter in enumerate(label) if letter == " "]
-    if len(label) < 14 or not spaces:
-        return label
-    cut = min(spaces, key=lambda place: abs(place - len(label) / 2))
-    return f"{label[:cut]}\n{label[cut + 1 :]}"
-
-
-def _legend(figure: Figure) -> None:
-    def point(face: str, label: str) -> Line2D:
-        return Line2D(
-            [], [], linestyle="", marker="o", markersize=4, color=style.COLOUR_A, markerfacecolor=face, label=label
-        )
-
+def _legend(figure: Figure, shown: list[Panel]) -> None:
     handles = [
-        point(style.COLOUR_A, "meets the plateau rule"),
-        point("white", "does not"),
-        Line2D([], [], color=style.INK, linewidth=1.8, label="median"),
-        Line2D([], [], color=style.COLOUR_A, linestyle=(0, (4, 3)), linewidth=0.9, label="largest w of the rule"),
-        Line2D([], [], color=style.GREY, linestyle=(0, (1, 2)), linewidth=0.9, label="w of d = alpha"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.4, handlelength=2)
+        Line2D(
+            [], [], color=look.colour, linestyle=look.dashes, linewidth=look.width, marker=look.marker, markersize=5.5,
+            markeredgecolor="white", markeredgewidth=0.8, label=kind.label,
+        )
+        for kind, look in LOOKS.items()
+        if any(kind in panel.lines for panel in shown)
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, columnspacing=1.4, handlelength=3.2)
 
 
 def _caption(shown: list[Panel], settings: Settings) -> str:
-    passing = "; ".join(f"`{panel.model}`: {suite.share(panel.pooled['plateau'])}" for panel in shown)
+    rule = settings.rule
+    shares = " ".join(
+        f"On `{panel.model}`, measured by {panel.yardstick.name}: {wording.listed(_shares(panel))}." for panel in shown
+    )
     post = ""
-    if any(suite.POST in panel.kinds for panel in shown):
-        post = " The diamonds are the post’s own pairs, which were chosen for what they show and are not counted."
+    if any(panel.post for panel in shown):
+        post = (
+            " The ticks on the axis are the post’s own pairs, which were chosen for what they show and are not counted."
+        )
     return (
-        f"**Sharpness over the prompt suite.** Each point is the boundary width w of one pair at the logits, with the "
-        f"path patched in at layer {settings.trace_layer}, and each bar is the median of one kind of pair. These are "
-        f"the shares of pairs in natural contexts that meet the plateau rule, with Wilson’s interval as if the pairs "
-        f"were independent. {passing}. A filled point meets the rule, which requires, among other things, that w is at "
-        f"most {settings.rule.w_at_most:g} (dashed). The dotted line is w of the straight line d = alpha.{post}"
+        f"**Strength over the prompt suite.** Each line is the share of pairs whose strength s is at most the value on "
+        f"the axis, with the path patched in at layer {settings.trace_layer} and the output measured by its logits "
+        f"(left) or by the next-token distribution (right). The further right a line, the stronger the plateaus; its "
+        f"mark is the median. At s = 0 (dotted) an output follows the path, and at 1 it jumps. From s = "
+        f"{rule.strength_at_least:g} (dashed) a curve is a half-plateau if it departs from a monotone curve by at most "
+        f"{rule.departure_at_most:g}.{post} The shares of half-plateaus and of plateaus are as follows. {shares}"
     )
 
 
-def _alt(shown: list[Panel], settings: Settings) -> str:
-    def row(kind: suite.Kind, rows: pd.DataFrame) -> str:
-        if kind == suite.POST:
-            return f"{kind.label}: w = {wording.listed(wording.number(w) for w in sorted(rows['w']))}"
-        middle = wording.number(float(rows["w"].median()))
-        meeting = int(rows["plateau"].sum())
-        return f"{kind.label}: {wording.plural(len(rows), 'pair')}, median w {middle}, {meeting} meeting the rule"
+def _shares(panel: Panel) -> Iterator[str]:
+    for kind, rows in panel.lines.items():
+        half, whole = (f"{wording.number(100 * float(rows[name].mean()), 1)} %" for name in ("half_plateau", "plateau"))
+        yield f"{half} and {whole} of {len(rows)} {kind.counted}{f' (`{panel.random}`)' if kind == RANDOM else ''}"
 
-    said = " ".join(f"{panel.model}. {'; '.join(row(*item) for item in panel.kinds.items())}." for panel in shown)
+
+def _alt(shown: list[Panel], results: Results, settings: Settings) -> str:
+    """Describe every line by its smallest, middle and largest strength, and name the line that is furthest right."""
+
+    def line(panel: Panel, kind: suite.Kind) -> str:
+        s = panel.strengths(kind)
+        low, middle, high = (wording.number(float(one)) for one in (s[0], np.median(s), s[-1]))
+        return f"{kind.label}, rising from s = {low} to {high} with median {middle}"
+
+    said = []
+    for panel in shown:
+        parts = [line(panel, kind) for kind in panel.lines]
+        parts += [
+            f"tick of {panels.words(results, pair).name} at s = {wording.number(s)}" for pair, s in panel.post.items()
+        ]
+        said.append(f"{panel.model}, {panel.yardstick.name}: {'; '.join(parts)}.")
     return (
-        f"{wording.plural(len(shown), 'panel')} of boundary widths w at the logits, interpolated at layer "
-        f"{settings.trace_layer}, with one point for each pair and one row for each kind of pair. {said}"
+        f"{wording.plural(len(shown), 'panel')} of the share of prompt pairs against strength s, interpolated at layer "
+        f"{settings.trace_layer}, with one rising line for each kind of pair. {' '.join(said)}"
     )
 
 
 def finding(results: Results, model: str, settings: Settings) -> str:
-    """Say what the figure shows: the median width per model and kind, and how often the first model is sharper."""
-    shown = found(results, settings)
-    sentences = []
-    for panel in shown:
-        if panel.pooled.empty:
-            continue
-        medians = [
-            f"{kind.label} {wording.number(float(rows['w'].median()))}"
-            for kind, rows in panel.kinds.items()
-            if kind.pooled
-        ]
-        sentences.append(
-            f"On `{panel.model}` the median of w over {wording.plural(len(panel.pooled), 'pair')} in natural contexts "
-            f"is {wording.number(float(panel.pooled['w'].median()))} (by kind: {wording.listed(medians)})."
-        )
-    counted = [panel for panel in shown if len(panel.pooled)]
-    for other in counted[1:]:
-        both = counted[0].pooled["w"].to_frame("first").join(other.pooled["w"].rename("other"), how="inner")
-        sharper = int((both["first"] < both["other"]).sum())
-        sentences.append(
-            f"{sharper} of {wording.plural(len(both), 'pair')} {'is' if sharper == 1 else 'are'} sharper on "
-            f"`{counted[0].model}` than on `{other.model}`."
-        )
-    return " ".join(sentences) or "No pair of the suite is in a natural context."
+    """Say what the figure shows: the medians by kind of pair, and how many natural pairs are above random weights."""
+    return " ".join(_found(panel) for panel in found(results, settings) if suite.IN_NATURAL in panel.lines) or (
+        "No pair of the suite is in a natural context."
+    )
+
+
+def _found(panel: Panel) -> str:
+    natural, random = panel.strengths(suite.IN_NATURAL), panel.strengths(RANDOM)
+    others = {"the same words where neither can stand": suite.UNNATURAL, "natural pairs under random weights": RANDOM}
+    medians = [f"{wording.number(float(np.median(natural)))} over {wording.plural(len(natural), 'natural pair')}"]
+    medians += [
+        f"{wording.number(float(np.median(panel.strengths(kind))))} for {name}"
+        for name, kind in others.items()
+        if kind in panel.lines
+    ]
+    said = f"On `{panel.model}`, measured by {panel.yardstick.name}, the median of s is {wording.listed(medians)}"
+    if not len(random):
+        return f"{said}."
+    above = int((natural > random[-1]).sum())
+    count = "all" if above == len(natural) else above or "none"
+    return (
+        f"{said}; {count} of the {wording.plural(len(natural), 'natural pair')} {'is' if above == 1 else 'are'} above "
+        f"{wording.number(float(random[-1]))}, the largest s under random weights."
+    )

@@ -17,6 +17,7 @@ import pandas as pd
 from plateaus.judging import statistics
 from plateaus.judging.interface import MET, Claim, Finding, NotTested, Rules, Secondary, Side
 from plateaus.judging.statistics import Dependence, Interval
+from plateaus.prompts.sampling import MATCH
 
 Filters = Mapping[str, Sequence[Any]]
 """Column to the values that its rows must have to be kept."""
@@ -143,6 +144,16 @@ class Evidence:
             return self.tagged(PUBLISHED)
         except NotTested:
             return []
+
+    @cached_property
+    def matched(self) -> dict[str, str]:
+        """Natural pair to the pair with the same two words in a context where neither can stand."""
+        found = {}
+        for pair, text in self.pairs["tags"].fillna("").items():
+            for tag in str(text).split(";"):
+                if tag.strip().startswith(MATCH):
+                    found[tag.strip().removeprefix(MATCH)] = str(pair)
+        return found
 
     @property
     def controls(self) -> list[str]:

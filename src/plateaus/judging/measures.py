@@ -8,28 +8,34 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from plateaus.judging.evidence import Evidence, Filters
-from plateaus.judging.interface import NotTested
-from plateaus.judging.statistics import circular_shift_test
+from plateaus.judging.interface import NotTested, Secondary
+from plateaus.judging.statistics import circular_shift_test, correlations, spearman
 
 Floats = NDArray[np.float64]
-WIDTHS = ("pair", "stage", "condition", "interp_layer", "site", "record_layer", "w")
-BOUNDARIES = ("pair", "stage", "condition", "interp_layer", "site", "midpoint", "rest_a", "rest_b")
+CURVE = ("pair", "stage", "condition", "interp_layer", "site", "record_layer")
+STRENGTHS = (*CURVE, "strength")
+WIDTHS = (*CURVE, "w", "strength")
+BOUNDARIES = (*STRENGTHS, "midpoint", "rest_a", "rest_b")
+LOGITS, NEXT_TOKEN = "logits", "next_token"
+"""The recording sites of the two yardsticks: the logits, and the next-token distributions."""
 
 
-def at_logits(evidence: Evidence, condition: str | None = None) -> Filters:
+def at_logits(evidence: Evidence, condition: str | None = None, site: str = LOGITS) -> Filters:
     """Return filters of the table `sharpness` for the curve of the logits, interpolating at the trace layer.
 
     Args:
         evidence: Its trace layer is used.
         condition: The freezing condition; None for the sweep without freezing.
+        site: The recording site: ``logits``, or ``next_token`` for the second yardstick.
     """
     return {
         "stage": ["interpolate" if condition is None else "freeze"],
         "condition": [condition or "none"],
         "interp_layer": [evidence.trace_layer],
-        "site": ["logits"],
+        "site": [site],
     }
 
 
@@ -39,7 +45,7 @@ def at_layers() -> Filters:
 
 
 def of_logits(
-    evidence: Evidence, column: str, *, condition: str | None = None, model: str | None = None
+    evidence: Evidence, column: str, *, condition: str | None = None, model: str | None = None, site: str = LOGITS
 ) -> dict[str, float]:
     """Return a measure of the curve of the logits, interpolating at the trace layer.
 
@@ -48,6 +54,7 @@ def of_logits(
         column: Column of the table `sharpness`.
         condition: The freezing condition; None for the sweep without freezing.
         model: Another model to read; None for the model of `evidence`.
+        site: The recording site; see `at_logits`.
 
     Returns:
         Pair to value.
@@ -55,8 +62,48 @@ def of_logits(
     Raises:
         NotTested: the table or a column is missing, or no row matches.
     """
-    frame = evidence.table("sharpness", at_logits(evidence, condition), model=model)
+    frame = evidence.table("sharpness", at_logits(evidence, condition, site), model=model)
     return by_pair(frame, column)
+
+
+def of_predictions(evidence: Evidence, column: str, *, model: str | None = None) -> dict[str, float]:
+    """Return what `of_logits` returns, for the next-token distributions; empty if they were not recorded."""
+    try:
+        return of_logits(evidence, column, model=model, site=NEXT_TOKEN)
+    except NotTested:
+        return {}
+
+
+DOSE = "dose-response: Spearman's correlation of this measure with the strength s"
+
+
+def dose(evidence: Evidence, values: Mapping[str, float]) -> Secondary | None:
+    """Return how a measure grows with the plateau: its rank correlation with strength s over the pooled pairs.
+
+    On a pair without a boundary, a measure of what happens at the boundary is noise. The correlation says whether the
+    measure is larger where there is more of a plateau. The claim must declare the columns `STRENGTHS`.
+
+    Args:
+        evidence: Where to read strengths.
+        values: Pair to the claim's measure.
+
+    Returns:
+        None if fewer pooled pairs than `Rules.min_pairs` have both values.
+
+    Raises:
+        NotTested: there are fewer pooled pairs than `Rules.min_pairs`, or no strengths.
+    """
+    strength = of_logits(evidence, "strength")
+    pairs = [
+        pair
+        for pair in evidence.pooled
+        if np.isfinite(values.get(pair, np.nan)) and np.isfinite(strength.get(pair, np.nan))
+    ]
+    if len(pairs) < evidence.rules.min_pairs:
+        return None
+    x, y = (rankdata([of[pair] for pair in pairs]) for of in (strength, values))
+    found = evidence.interval(lambda weights: correlations(x, y, weights), evidence.dependence(pairs), DOSE)
+    return Secondary(DOSE, spearman(x, y), max(-1.0, found.low), min(1.0, found.high), len(pairs))
 
 
 def by_pair(frame: pd.DataFrame, column: str) -> dict[str, float]:

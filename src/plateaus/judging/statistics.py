@@ -247,6 +247,15 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float:
     return float(a @ b / length) if length > 1e-12 * max(1.0, float(np.abs(a).max() * np.abs(b).max())) else 0.0
 
 
+def correlations(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Return Pearson's correlation under each row of weights: x and y (pairs,), weights (draws, pairs) to (draws,)."""
+    weights = weights / weights.sum(1, keepdims=True)
+    mean_x, mean_y = weights @ x, weights @ y
+    covariance = weights @ (x * y) - mean_x * mean_y
+    spread = (weights @ x**2 - mean_x**2) * (weights @ y**2 - mean_y**2)
+    return np.asarray(covariance / np.sqrt(np.maximum(spread, 1e-300)))
+
+
 def residual_ranks(y: ArrayLike, covariates: ArrayLike) -> Floats:
     """Return the residuals of a linear fit of the ranks of y by the ranks of the covariates, shape (n,).
 

@@ -45,6 +45,13 @@ def _rounded(weights: Tensor) -> Tensor:
     return weights.to(torch.bfloat16) if weights.is_floating_point() else weights
 
 
+def round_weights(module: torch.nn.Module) -> None:
+    """Round all weights of a model in memory to what `store` would keep of them, leaving their type as it is."""
+    for parameter in module.parameters():
+        # A new tensor, because the weights may be the memory of a file that other jobs read.
+        parameter.data = _rounded(parameter.data).to(parameter.dtype)
+
+
 def stored(folder: Path) -> bool:
     """Return whether fetch made this folder with `storage: bfloat16`, according to the folder's card.json."""
     try:

@@ -31,7 +31,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def boot(folder: Path, device: torch.device, centre: bool) -> Any:
+def boot(folder: Path, device: torch.device, centre: bool, *, rounded: bool = False) -> Any:
     """Load the model and return TransformerLens' bridge around it; the arguments are those of `Transformer.load`.
 
     Raises:
@@ -49,6 +49,8 @@ def boot(folder: Path, device: torch.device, centre: bool) -> Any:
     dtype = torch.bfloat16 if narrow else torch.float32
     with quiet_libraries():
         model = plain(folder, device, dtype)
+        if rounded:
+            bfloat16.round_weights(model)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         name = type(model).__name__
         model.config.architectures = [name]

@@ -63,7 +63,7 @@ class Transformer:
         self._layouts: dict[int, Layout] = {}
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False) -> Transformer:
+    def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False, rounded: bool = False) -> Transformer:
         """Load a Hugging Face folder (safetensors and tokenizer) without contacting a hub.
 
         Args:
@@ -71,13 +71,14 @@ class Transformer:
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             centre: Remove the mean over d_model from everything that is written to the residual stream, as
                 TransformerLens 2 did for the post (LayerNorm models; logits do not depend on it).
+            rounded: Round all weights to bfloat16, as `storage: bfloat16` does on disk.
 
         Raises:
             InputError: if this machine has no such device, or the model is of a kind that is not supported (see
                 `loading.boot`, `plateaus.model.layout` and `plateaus.model.logit_head`).
         """
         chosen = loading.pick_device(device)
-        found = cls(loading.boot(folder, chosen, centre), folder)
+        found = cls(loading.boot(folder, chosen, centre, rounded=rounded), folder)
         for layer in range(found.n_layers):
             found.layout(layer)
         assert found._logit_head
@@ -96,6 +97,20 @@ class Transformer:
         with self._watch_blocks(lambda _, output: captured.append(_hidden(output)[0, -1].clone())):
             logits = self._forward(token_ids).logits
         return torch.stack(captured), logits[0].float()
+
+    @torch.no_grad()
+    def embedding(self, token_ids: list[int]) -> Float[Tensor, " d_model"]:
+        """Return resid_pre of the first block at the last token of a prompt: all that happens before the blocks."""
+        seen: list[Tensor] = []
+        handle = self.bridge.blocks[0].register_forward_pre_hook(
+            lambda _, args, kwargs: seen.append((args[0] if args else kwargs["hidden_states"])[0, -1].clone()),
+            with_kwargs=True,
+        )
+        try:
+            self._forward(token_ids)
+        finally:
+            handle.remove()
+        return seen[0]
 
     @torch.no_grad()
     def prefix(self, token_ids: list[int]) -> Prefix:

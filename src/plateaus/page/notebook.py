@@ -72,6 +72,7 @@ class Page:
                 **settings,
                 "pairs": tuple(settings["pairs"]),
                 "depths": tuple(settings["depths"]),
+                "robust": tuple(settings["robust"]),
                 "rule": Rule(*settings["rule"]),
                 "models": {model: figures.About(*told) for model, told in settings["models"].items()},
             }
@@ -175,7 +176,7 @@ class Page:
         of_run = [table for table in drawing.tables if table.stage == "claims"]
         sources = [self._table(table, "all", ["all"]) for table in of_run]
         sources += [
-            self._table(table, name, self.results.shards if drawing.whole else self._shards(name))
+            self._table(table, name, self._parts(table, name, whole=drawing.whole))
             for name in models
             for table in drawing.tables
             if table not in of_run
@@ -183,6 +184,12 @@ class Page:
         name = drawing.file.stem
         code = f"figures/{name if name in figures.NAMES else 'claim'}.py"
         return f"Figure: {', '.join(links)}. Drawn by `{code}` from {'; '.join(sources)}."
+
+    def _parts(self, table: tables.Table, model: str, *, whole: bool) -> Sequence[str]:
+        """List the shards of a table that a figure was drawn from: all of them, or those with the pairs it shows."""
+        if not table.sharded:
+            return ["all"]
+        return self.results.shards if whole else self._shards(model)
 
     def _table(self, table: tables.Table, model: str, shards: Sequence[str]) -> str:
         """Return links to the given shards of a table, or their number if there are many."""
@@ -304,6 +311,11 @@ class Page:
         if claims:
             print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
 
+    def robustness(self) -> None:
+        """Print the table of strengths under choices that should not matter, if the run measured them."""
+        if self.settings.robust:
+            print(page_tables.robust(self.results, self.settings.robust))
+
     @property
     def claims_alpha(self) -> Text:
         """The significance level of the tests."""
@@ -361,7 +373,7 @@ class Page:
 
     def workflow(self) -> None:
         """Print the picture of the stages."""
-        from plateaus.config.stages import FOLLOWS
+        from plateaus.config.stages import follows
 
         if not self.context.get("dag"):
             print("This run did not draw the picture of the stages.\n")
@@ -372,7 +384,7 @@ class Page:
             "The stages of the workflow, from top to bottom. An arrow leads from a stage to a stage that takes its "
             "outputs; the arrow is left out if a longer path of arrows already leads there."
         )
-        look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(FOLLOWS))}}}"
+        look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(follows(self.context['config'])))}}}"
         print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
 
 

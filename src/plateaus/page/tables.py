@@ -11,7 +11,7 @@ from plateaus.curves.sharpness import is_plateau
 from plateaus.data import tables
 from plateaus.data.results import Results
 from plateaus.data.schemas import QUANTITIES
-from plateaus.drawing import panels, wording
+from plateaus.drawing import panels, robustness, wording
 from plateaus.drawing.contract import Settings
 from plateaus.judging import judged, words
 from plateaus.page import narrative
@@ -84,6 +84,31 @@ def claims(results: Results, links: Mapping[str, str]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else wording.number(value)
+
+
+def robust(results: Results, models: Sequence[str]) -> str:
+    """Make the table of strengths under choices that should not matter, with one row per model and variant.
+
+    Args:
+        results: The results of the run.
+        models: The models that have a table `robustness`.
+    """
+    head = ["Model", "Variant", "Pairs"]
+    for name in robustness.YARDSTICKS.values():
+        head += [f"Median s, {name} (95 % interval)", "Median change of s"]
+    rows = []
+    for model in models:
+        for row in robustness.summary(results, model):
+            cells = [f"`{model}`", row.variant, str(row.pairs)]
+            for found in row.medians.values():
+                low, high = wording.number(found.low), wording.number(found.high)
+                cells += [f"{wording.number(found.strength)} ({low} to {high})", wording.number(found.change, 3)]
+            rows.append(cells)
+    caption = (
+        "Strengths with one choice changed at a time. The change of a pair is the absolute difference to its own "
+        "strength as in the run. {#tbl-robustness}"
+    )
+    return markdown_table(head, rows, caption, align="llrrrrr")
 
 
 def endpoints(results: Results, settings: Settings) -> str:

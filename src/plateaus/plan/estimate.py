@@ -13,8 +13,10 @@ from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
 from plateaus.plan.storage import PairSize, Settings
+from plateaus.prompts import depth
 from plateaus.prompts.pairs import SUITE, Pair, split, tokenise_with_file
 
+AFTER_CURVES = ("freeze", "jacobian", "spline")
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
 """Stages with one job per model and shard."""
 ALL = "all"
@@ -114,7 +116,10 @@ def make(
             for shard, members in shards.items():
                 prompts = {pair.prompt(word) for pair in members for word in (pair.a, pair.b)}
                 distinct = len(prompts) / (2 * len(members))
-                cost = _cost(stage, shape, settings, [sizes[pair.id] for pair in members], distinct)
+                own = [sizes[pair.id] for pair in members]
+                if stage in AFTER_CURVES:
+                    own = [size for size in own if stage in size.stages]
+                cost = _cost(stage, shape, settings, own, distinct)
                 if stage == "extract":  # its jobs are the first that use the model, and one of them checks it
                     cost = cost._replace(memory=max(cost.memory, check.memory))
                     if shard == min(shards):
@@ -160,12 +165,19 @@ def pair_sizes(
         lengths = {found.pair.id: len(found.prefix) for found in tokenised}
     suite = {pair.id for pair in pairs if SUITE in pair.labels}
     stride, matrices = config["interpolate"]["suite_stride"], config["jacobian"]["suite_matrices"]
-    thinned = tuple(sorted({*settings.layers[::stride], settings.trace_layer}))
+    trained = entry["source"] != "random"
+
+    def layers(pair: Pair) -> tuple[int, ...]:
+        of_run, trace = settings.layers, settings.trace_layer
+        return tuple(depth.layers_of(pair, of_run, stride=stride, trace_layer=trace, trained=trained))
+
     return {
         pair.id: PairSize(
             prefix=lengths[pair.id],
-            layers=thinned if pair.id in suite else settings.layers,
+            layers=layers(pair),
             whole=matrices or pair.id not in suite,
+            stages=frozenset(stage for stage in AFTER_CURVES if depth.goes_into(pair, stage, trained=trained)),
+            traced=depth.is_traced(pair),
         )
         for pair in pairs
     }
@@ -188,14 +200,14 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
         case "extract":
             return sum(flops.extract(shape, pair.prefix) for pair in pairs)
         case "interpolate":
-            swept = sum(flops.interpolate(shape, pair.prefix, steps, pair.layers) for pair in pairs)
+            swept = sum(flops.interpolate(shape, pair.prefix, steps, pair.layers, traced=pair.traced) for pair in pairs)
             return swept + FLOAT64 * flops.logit_root(shape)
         case "freeze":
             frozen = (steps, settings.freeze_layers, settings.conditions)
             swept = sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
             return swept + FLOAT64 * flops.logit_root(shape)
         case "jacobian":
-            prefixes, _, whole = zip(*pairs, strict=True)
+            prefixes, whole = [pair.prefix for pair in pairs], [pair.whole for pair in pairs]
             return flops.jacobian(
                 shape, prefixes, whole, steps, traced, components=settings.components,
                 exact_up_to=settings.exact_up_to, probes=settings.probes,

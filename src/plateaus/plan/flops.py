@@ -106,13 +106,14 @@ def path_logits(shape: Shape, steps: int) -> float:
     return rows * logits_row(shape) + (steps + blocks - 1) * 2.0 * shape.vocabulary
 
 
-def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float:
+def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int], *, traced: bool = True) -> float:
     """Count the stage interpolate for one pair.
 
-    It runs the sweep, the logits of every path and of the two unpatched prompts, and the traced path's probabilities.
+    It runs the sweep, the logits of every path and of the two unpatched prompts, the distances between next-token
+    distributions, and for a pair whose path is kept (`traced`) the likeliest tokens.
     With coordinates, the logits at the two ends of every path are added. `logit_root` is not included.
     """
-    full = steps + 2 + (2 * len(layers) if coordinates(shape) else 0)
+    full = steps + 4 + (steps if traced else 0) + (2 * len(layers) if coordinates(shape) else 0)
     logits = len(layers) * path_logits(shape, steps) + full * logits_row(shape)
     return prefix_run(shape, prefix) + sweep(shape, prefix, steps, layers) + logits
 

@@ -19,11 +19,15 @@ class PairSize(NamedTuple):
         prefix: Number of tokens that both prompts share.
         layers: Interpolation layers of the pair.
         whole: Whether the norms of the attention, block and chain Jacobians are computed, or only gains.
+        stages: The stages after `interpolate` that work on the pair.
+        traced: Whether the vectors and next-token probabilities along its path are kept.
     """
 
     prefix: int
     layers: tuple[int, ...]
     whole: bool
+    stages: frozenset[str] = frozenset({"freeze", "jacobian", "spline"})
+    traced: bool = True
 
 
 class Settings(NamedTuple):
@@ -106,16 +110,18 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
         ValueError: the stage is not one with a job per model and shard.
     """
     steps, traced, count = settings.steps, settings.traced(shape), len(pairs)
+    kept = sum(pair.traced for pair in pairs)
     match stage:
         case "extract":
             return {"extract": count * 2 * shape.layers, "endpoints": count}
         case "interpolate":
             return {
-                "interpolate": sum(_curve_rows(steps, pair.layers, shape) for pair in pairs),
+                # and one more curve, of the next-token distributions
+                "interpolate": sum(_curve_rows(steps, pair.layers, shape) + steps for pair in pairs),
                 "endpoint_check": sum(2 * len(pair.layers) for pair in pairs),
-                "trace": count * traced * steps,
+                "trace": kept * traced * steps,
                 # The likeliest tokens of the two ends mostly differ, and one or two others lead in between.
-                "tokens": count * (2 * settings.top_tokens + 1) * steps,
+                "tokens": kept * (2 * settings.top_tokens + 1) * steps,
             }
         case "freeze":
             return {"freeze": count * len(settings.conditions) * _curve_rows(steps, settings.freeze_layers, shape)}
@@ -126,9 +132,9 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
             neurons = traced * steps * min(settings.top_neurons, shape.d_mlp) if shape.relu else 0
             return {"spline": count * traced * (steps - 1), "codes": count * traced * steps, "neurons": count * neurons}
         case "sharpness":
-            curves = sum(_curve_rows(1, pair.layers, shape) for pair in pairs)
+            curves = sum(_curve_rows(1, pair.layers, shape) + 1 for pair in pairs)
             frozen = len(settings.conditions) * _curve_rows(1, settings.freeze_layers, shape)
-            return {"sharpness": curves + count * frozen}
+            return {"sharpness": curves + sum("freeze" in pair.stages for pair in pairs) * frozen}
         case _:
             raise ValueError(f"the plan has no cost model for the stage {stage}")
 
@@ -223,7 +229,7 @@ def _table_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
 
 def longest(pairs: Sequence[PairSize]) -> int:
     """Return the length of the longest prefix, in tokens."""
-    return max(pair.prefix for pair in pairs)
+    return max((pair.prefix for pair in pairs), default=0)
 
 
 def _selfcheck(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
@@ -265,7 +271,8 @@ def _interpolate(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) ->
     tokens = 2 * 4.0 * settings.steps * shape.vocabulary
     kept = _table_bytes("interpolate", shape, settings, pairs)
     return kept + max(
-        _sweep(shape, settings, pairs, max(len(pair.layers) for pair in pairs)), _logits(shape, settings) + tokens
+        _sweep(shape, settings, pairs, max((len(pair.layers) for pair in pairs), default=0)),
+        _logits(shape, settings) + tokens,
     )
 
 

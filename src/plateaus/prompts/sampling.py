@@ -1,4 +1,4 @@
-"""Choose the prompt pairs of a run: all pairs of its table, and a seeded, stratified sample of the suite."""
+"""Choose the prompt pairs of a run: all pairs of its table, and a seeded, balanced sample of the suite."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from typing import Any
 
 from plateaus.data.canonical import file_digest
 from plateaus.errors import InputError
+from plateaus.prompts.depth import DEEP
 from plateaus.prompts.pairs import Pair, read_pairs
+
+NATURAL = "natural"
+"""Tag of the suite's pairs whose words both continue their context naturally."""
+MATCH = "of:"
+"""Beginning of the tag that names the natural pair with the same two words."""
+PER_CONTROL = 8
+"""One pair of each further kind of control is taken for this many natural pairs."""
 
 
 def pairs_of(prompts: Mapping[str, Any]) -> list[Pair]:
     """Return the prompt pairs of a run: those of the table, then the sample of the suite.
 
     Args:
-        prompts: The section `prompts` of the config, with the keys table, suite, sample and seed.
+        prompts: The section `prompts` of the config, with the keys table, suite, sample, deep and seed.
 
     Raises:
         InputError: if a table is wrong, an id is in both tables, or the suite does not match its manifest or has
-            fewer pairs than `sample` asks for.
+            fewer natural pairs than `sample` asks for.
     """
     pairs = read_pairs(Path(prompts["table"]))
     if not prompts["suite"]:
@@ -38,13 +46,46 @@ def pairs_of(prompts: Mapping[str, Any]) -> list[Pair]:
     for pair in suite:
         if pair.id in known:
             raise InputError(f"the id '{pair.id}' is both in {prompts['table']} and in {path}: leave one of them out")
-    size = len(suite) if prompts["sample"] == "all" else prompts["sample"]
-    if size > len(suite):
+    natural = [pair for pair in suite if NATURAL in pair.labels]
+    size = len(natural) if prompts["sample"] == "all" else prompts["sample"]
+    if size > len(natural):
         raise InputError(
-            f"config: prompts.sample is {size} but {path} has only {len(suite)} pairs: ask for at most that many, or "
-            "for all of them (all)"
+            f"config: prompts.sample is {size} but {path} has only {len(natural)} natural pairs: ask for at most that "
+            "many, or for all of them (all)"
         )
-    return pairs + sample(suite, size, prompts["seed"])
+    return pairs + of_suite(suite, size, prompts["deep"], prompts["seed"])
+
+
+def of_suite(suite: Sequence[Pair], size: int, deep: int | str, seed: int) -> list[Pair]:
+    """Draw natural pairs of the suite, and add the pairs that they are compared with.
+
+    Args:
+        suite: All pairs of the suite.
+        size: Number of natural pairs to draw (see `sample`).
+        deep: How many of them get the tag `deep`: the first ones that are drawn, or ``all``.
+        seed: Seed of the draw.
+
+    Returns:
+        The natural pairs in the order in which they were drawn; the pairs with the same two words in a context where
+        neither is natural, which have the tag `of:` with the natural pair's id; and for every `PER_CONTROL` natural
+        pairs one of every other kind of control, such as the empty context.
+    """
+    drawn = sample([pair for pair in suite if NATURAL in pair.labels], size, seed)
+    count = len(drawn) if deep == "all" else int(deep)
+    tagged = [pair._replace(tags=f"{pair.tags};{DEEP}") if n < count else pair for n, pair in enumerate(drawn)]
+    chosen = {pair.id for pair in drawn}
+    matched = [pair for pair in suite if natural_of(pair) in chosen]
+    others: dict[str, list[Pair]] = {}
+    for pair in suite:
+        if NATURAL not in pair.labels and natural_of(pair) is None:
+            others.setdefault(pair.tags, []).append(pair)
+    controls = [pair for kind in others.values() for pair in sample(kind, min(len(kind), size // PER_CONTROL), seed)]
+    return tagged + matched + controls
+
+
+def natural_of(pair: Pair) -> str | None:
+    """Return the id of the natural pair that an unnatural one has its words from, or None for other pairs."""
+    return next((label.removeprefix(MATCH) for label in pair.labels if label.startswith(MATCH)), None)
 
 
 def sample(pairs: Sequence[Pair], size: int, seed: int) -> list[Pair]:

@@ -1,9 +1,10 @@
-"""Draw the prompt suite: pairs drawn with a seed from a lexicon of word classes, without looking at any model's output.
+"""Draw the prompt suite: pairs of words that continue a context naturally, and the same pairs where neither word can.
 
     python -m plateaus.prompts.suite
 
-writes config/prompts/suite.tsv and its manifest. config/prompts/README.md explains how pairs are drawn, and why.
-The draw sorts by sha256 rather than using a random number generator, so it is the same on every version of Python.
+writes config/prompts/suite.tsv and its manifest from contexts.tsv and words.tsv, which were written and reviewed
+without running a model; config/prompts/README.md explains how, and why. The draw sorts by sha256 rather than using a
+random number generator, so it is the same on every version of Python.
 """
 
 from __future__ import annotations
@@ -13,99 +14,131 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, combinations, product, zip_longest
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from plateaus.data.canonical import file_digest
 from plateaus.errors import InputError
 from plateaus.prompts.pairs import COLUMNS, Pair, Reader, read_pairs, tokenise
+from plateaus.prompts.sampling import MATCH, NATURAL
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VERSION = 1
-"""Version of the drawing method; add one when the same lexicon and seed would give other pairs."""
+VERSION = 2
+"""Version of the drawing method; add one when the same words and seed would give other pairs."""
+SEED = 0
 
-SEED = 1
-"""The first seed from 0 whose random words are one token each for both tokenizers; seed 0 has a word of two tokens."""
-PER_STRATUM = 8
-"""Number of pairs of one stratum in one context."""
-
-STRATA = ("same-class", "same-pos", "cross-pos")
-NATURAL = {
-    "house": "The house was",
-    "letter": "She opened the letter and",
-    "market": "At the market they saw",
-    "teacher": "The teacher told us that",
-    "winter": "Every winter the old man",
-    "think": "I think it is",
-    "list": "The most important words are",
-    "train": "When the train stopped, everyone looked",
-}
-"""Maps names to contexts: beginnings of sentences that differ in length and in the kind of their last word."""
-
-RANDOM, EMPTY = "random", "empty"
+CLASSES = frozenset({
+    "noun", "plural-noun", "adjective", "comparative", "lexical-verb-past", "lexical-verb-base", "participle", "gerund",
+    "modal", "auxiliary", "adverb", "preposition", "determiner", "pronoun", "conjunction", "number",
+})  # fmt: skip
+"""The word classes."""
+PER_KIND = 4
+"""Number of pairs of one kind (two words of the same class, or of two classes) in one context."""
+KINDS = SAME, OTHER = ("same-class", "other-class")
+UNNATURAL, RANDOM, EMPTY = "unnatural", "random-tokens", "empty"
+"""Tags of the pairs that the natural ones are compared with."""
+PER_CONTROL = 30
+"""Number of natural pairs whose words are also put after random words, and after nothing."""
 RANDOM_LENGTH = 5
-"""Number of words in the random-token context; each word is one token."""
+"""Number of words in the random context."""
 
-COLUMNS_OF_LEXICON = ("word", "part_of_speech", "class")
-LEXICON, PUBLISHED = "lexicon.tsv", "post.tsv"
+COLUMNS_OF_CONTEXTS = ("name", "kind", "context", "fits")
+COLUMNS_OF_WORDS = ("context", "word", "class", "all_classes")
+CONTEXTS, WORDS, PUBLISHED = "contexts.tsv", "words.tsv", "post.tsv"
 TABLE, MANIFEST = "suite.tsv", "suite.manifest.json"
 
 Item = TypeVar("Item")
 
 
-class WordClass(NamedTuple):
-    """A class of words of one kind, such as animals.
+class Word(NamedTuple):
+    """A word that continues a context naturally.
 
     Attributes:
-        part_of_speech: Part of speech of all words of the class.
-        name: Name of the class, unique in the lexicon.
-        words: The words, in the lexicon's order.
+        text: The word.
+        kind: Its class in this context.
+        kinds: All classes that it can have.
     """
 
-    part_of_speech: str
+    text: str
+    kind: str
+    kinds: frozenset[str]
+
+
+class Context(NamedTuple):
+    """A context and the words that a reader accepts after it.
+
+    Attributes:
+        name: Short name, part of the ids of its pairs.
+        kind: What the next word follows, such as a determiner.
+        text: The context.
+        fits: The classes of words that can stand after it at all.
+        words: The words; empty for a context that only takes words that cannot stand after it.
+    """
+
     name: str
-    words: tuple[str, ...]
+    kind: str
+    text: str
+    fits: frozenset[str]
+    words: tuple[Word, ...]
 
 
-def read_lexicon(path: Path) -> list[WordClass]:
-    """Read a lexicon and check every line; classes are returned in the order of the file.
+# ---- reading -----------------------------------------------------------------------------------------------------
 
-    Args:
-        path: A tab-separated table with the columns `COLUMNS_OF_LEXICON`; lines that begin with ``#`` are comments.
+
+def read_contexts(folder: Path) -> list[Context]:
+    """Read contexts and words, in the order of the files, and check every line.
 
     Raises:
-        InputError: if a line is wrong; the message names the line and says how to mend it.
+        InputError: a line is wrong; the message names the line and says how to mend it.
     """
-    parts_of_speech: dict[str, str] = {}
-    words: dict[str, list[str]] = {}
-    seen: set[str] = set()
+    words: dict[str, list[Word]] = {}
+    for where, (name, text, kind, all_kinds) in _lines(folder / WORDS, COLUMNS_OF_WORDS):
+        word = Word(text, kind, _classes(all_kinds, where))
+        if not (text.isascii() and text.isalpha()):
+            raise InputError(f"{where}: '{text}' is not one word of letters from a to z: change it")
+        if kind not in word.kinds:
+            raise InputError(f"{where}: the class {kind} is not among {all_kinds}: add it to the last column")
+        if text in {known.text for known in words.setdefault(name, [])}:
+            raise InputError(f"{where}: '{text}' is already a word of this context: remove one line")
+        words[name].append(word)
+    found = []
+    for where, (name, kind, text, fits) in _lines(folder / CONTEXTS, COLUMNS_OF_CONTEXTS):
+        context = Context(name, kind, text, _classes(fits, where), tuple(words.pop(name, ())))
+        for word in context.words:
+            if word.kind not in context.fits:
+                raise InputError(f"{where}: '{word.text}' is a {word.kind}, which is not in the last column: add it")
+        found.append(context)
+    if words:
+        raise InputError(f"{folder / WORDS}: there is no context '{min(words)}' in {CONTEXTS}: correct the name")
+    return found
+
+
+def _lines(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[str, list[str]]]:
     header = False
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.startswith("#") or not line:
             continue
-        cells = tuple(line.split("\t"))
+        cells = line.split("\t")
         where = f"{path}, line {number}"
         if not header:
-            if cells != COLUMNS_OF_LEXICON:
-                raise InputError(f"{where}: the header is not the tab-separated {' '.join(COLUMNS_OF_LEXICON)}")
+            if tuple(cells) != columns:
+                raise InputError(f"{where}: the header is not the tab-separated {' '.join(columns)}")
             header = True
-            continue
-        if len(cells) != len(COLUMNS_OF_LEXICON):
-            raise InputError(f"{where}: {len(cells)} columns instead of {len(COLUMNS_OF_LEXICON)}, separated by tabs")
-        word, part_of_speech, name = cells
-        if not (word.isascii() and word.isalpha() and word.islower()):
-            raise InputError(f"{where}: '{word}' is not one word of the letters a to z: change it")
-        if word in seen:
-            raise InputError(f"{where}: '{word}' is already in the lexicon: a word has one class, so remove one line")
-        if parts_of_speech.setdefault(name, part_of_speech) != part_of_speech:
-            raise InputError(f"{where}: class '{name}' is {parts_of_speech[name]} in an earlier line: rename one")
-        seen.add(word)
-        words.setdefault(name, []).append(word)
-    return [WordClass(parts_of_speech[name], name, tuple(found)) for name, found in words.items()]
+        elif len(cells) != len(columns):
+            raise InputError(f"{where}: {len(cells)} columns instead of {len(columns)}, separated by tabs")
+        else:
+            yield where, cells
+
+
+def _classes(text: str, where: str) -> frozenset[str]:
+    found = frozenset(text.split(";"))
+    if not found <= CLASSES:
+        raise InputError(f"{where}: '{min(found - CLASSES)}' is not a word class: use {', '.join(sorted(CLASSES))}")
+    return found
 
 
 # ---- the draw ----------------------------------------------------------------------------------------------------
@@ -120,77 +153,112 @@ def shuffled(items: Iterable[Item], *key: object) -> list[Item]:
     return sorted(items, key=place)
 
 
-def contexts_of(lexicon: Sequence[WordClass], seed: int) -> dict[str, str]:
-    """Map names to contexts: the natural ones, a string of random words of the lexicon, and the empty context."""
-    words = shuffled((word for group in lexicon for word in group.words), seed, RANDOM)
-    return {**NATURAL, RANDOM: " ".join(words[:RANDOM_LENGTH]), EMPTY: ""}
+class Drawn(NamedTuple):
+    """A natural pair as it was drawn: its context, its two words in order, and its kind, one of `KINDS`."""
+
+    context: Context
+    a: Word
+    b: Word
+    kind: str
+
+    @property
+    def id(self) -> str:
+        """The id of the natural pair."""
+        return f"{NATURAL}-{self.context.name}-{self.a.text}-{self.b.text}"
 
 
-def kinds(lexicon: Sequence[WordClass], stratum: str, *key: object) -> list[tuple[WordClass, WordClass]]:
-    """Return the pairs of classes from which a stratum may draw, in an order in which parts of speech take turns.
-
-    Args:
-        lexicon: The classes.
-        stratum: One of `STRATA`.
-        key: Values that determine the order, such as the seed and the name of the context.
-    """
-    named = {group.name: group for group in lexicon}
-    classes: dict[str, list[str]] = {}
-    for group in lexicon:
-        classes.setdefault(group.part_of_speech, []).append(group.name)
-    turns: dict[tuple[str, ...], list[tuple[str, str]]]
-    if stratum == "same-class":
-        turns = {(part,): [(name, name) for name in names] for part, names in classes.items()}
-    elif stratum == "same-pos":
-        turns = {(part,): list(combinations(sorted(names), 2)) for part, names in classes.items()}
-    else:
-        turns = {(a, b): list(product(classes[a], classes[b])) for a, b in combinations(sorted(classes), 2)}
-    groups = [shuffled(turns[speech], *key, stratum) for speech in shuffled(turns, *key, stratum)]
-    order = (kind for turn in zip_longest(*groups) for kind in turn if kind is not None)
-    return [(named[left], named[right]) for left, right in order]
-
-
-def draw(lexicon: Sequence[WordClass], published: Iterable[Pair], seed: int = SEED) -> list[Pair]:
+def draw(contexts: Sequence[Context], published: Iterable[Pair], seed: int = SEED) -> list[Pair]:
     """Draw all pairs of the suite.
 
     Args:
-        lexicon: The classes.
+        contexts: The contexts with their words.
         published: The published pairs, whose words are not drawn for the context in which they were published.
         seed: Seed of the draw.
 
     Returns:
-        `PER_STRATUM` pairs of every stratum in every context. No word occurs in two pairs of one context, and no pair
-        uses a word of its own context.
+        `PER_KIND` natural pairs of each kind in every context, in which no word occurs twice, and no two words are a
+        pair in two contexts; for each of them the same words in a context where neither can stand; and controls.
 
     Raises:
-        InputError: if the lexicon has too few words.
+        InputError: a context has too few words, or there is no context where neither word of a pair can stand.
     """
-    taken_by_post: dict[str, set[str]] = {}
+    by_post: dict[str, set[str]] = {}
     for pair in published:
-        taken_by_post.setdefault(pair.context, set()).update((pair.a, pair.b))
-    pairs: list[Pair] = []
-    for name, context in contexts_of(lexicon, seed).items():
-        taken = {word.strip(",.").lower() for word in context.split()} | taken_by_post.get(context, set())
-        for stratum in STRATA:
-            tag = {RANDOM: "random-tokens", EMPTY: "empty"}.get(name, "natural")
-            for a, b in _draw(lexicon, stratum, taken, (seed, name)):
-                pairs.append(Pair(f"suite-{name}-{a}-{b}", context, a, b, f"suite;{stratum};{tag}"))
+        by_post.setdefault(pair.context, set()).update((pair.a, pair.b))
+    taken: set[frozenset[str]] = set()
+    natural: list[Drawn] = []
+    for context in contexts:
+        if context.words:
+            natural += _natural(context, by_post.get(context.text, set()), taken, seed)
+    pairs = [_pair(one.id, one.context.text, one, NATURAL, one.kind) for one in natural]
+    pairs += _unnatural(natural, contexts, seed)
+    letters = shuffled({word.text for context in contexts for word in context.words}, seed, RANDOM)
+    texts = {RANDOM: " ".join(letters[:RANDOM_LENGTH]), EMPTY: ""}
+    for tag, text in texts.items():
+        free = [one for one in natural if not {one.a.text, one.b.text} & set(text.split())]
+        chosen = {one.id: one for one in free}
+        for name in shuffled(chosen, seed, tag)[:PER_CONTROL]:
+            one = chosen[name]
+            pairs.append(_pair(f"{tag.split('-')[0]}-{one.a.text}-{one.b.text}", text, one, tag))
     return pairs
 
 
-def _draw(lexicon: Sequence[WordClass], stratum: str, taken: set[str], key: tuple[object, ...]) -> Iterator[list[str]]:
-    """Yield the two words of each pair of one stratum in one context, and add them to `taken`."""
-    found = 0
-    for left, right in kinds(lexicon, stratum, *key):
-        free = [[word for word in shuffled(group.words, *key) if word not in taken] for group in (left, right)]
-        pair = free[0][:2] if left == right else [words[0] for words in free if words]
-        if len(pair) == 2:
-            taken.update(pair)
-            yield shuffled(pair, *key, stratum)
-            found += 1
-            if found == PER_STRATUM:
-                return
-    raise InputError(f"the lexicon has words for only {found} {stratum} pairs, and {PER_STRATUM} are needed: add words")
+def _pair(name: str, text: str, one: Drawn, *tags: str) -> Pair:
+    return Pair(name, text, one.a.text, one.b.text, ";".join(("suite", *tags)))
+
+
+def _natural(context: Context, not_these: set[str], taken: set[frozenset[str]], seed: int) -> list[Drawn]:
+    """Draw the natural pairs of one context, and add their words to `taken`.
+
+    Classes take turns. Pairs of one class come first, since they need two words of a class.
+    """
+    own = {word.strip(",.").lower() for word in context.text.split()} | not_these
+    key = (seed, context.name)
+    order = shuffled((word.text for word in context.words if word.text not in own), *key)
+    free = {word.text: word for word in context.words if word.text in order}
+    found: list[Drawn] = []
+    used: Counter[tuple[str, ...]] = Counter()
+    for kind in KINDS:
+        for _ in range(PER_KIND):
+            options = [
+                (a, b)
+                for a, b in combinations([text for text in order if text in free], 2)
+                if (free[a].kind == free[b].kind) == (kind == SAME) and frozenset((a, b)) not in taken
+            ]
+            if not options:
+                raise InputError(f"context {context.name}: too few words for {PER_KIND} {kind} pairs: add some")
+            turn = {pair: tuple(sorted(free[text].kind for text in pair)) for pair in options}
+            pair = min(options, key=lambda pair: used[turn[pair]])
+            used[turn[pair]] += 1
+            taken.add(frozenset(pair))
+            a, b = (free.pop(text) for text in shuffled(pair, *key, kind))
+            found.append(Drawn(context, a, b, kind))
+    return found
+
+
+def _unnatural(natural: Sequence[Drawn], contexts: Sequence[Context], seed: int) -> list[Pair]:
+    """Put each pair's words into a context where neither can stand, by any class that it can have."""
+    count: Counter[str] = Counter()
+    pairs = []
+    for one in sorted(natural, key=lambda one: hashlib.sha256(f"{seed}/{one.id}".encode()).digest()):
+        classes = one.a.kinds | one.b.kinds
+        places = [place for place in contexts if not classes & place.fits and not _holds(place, one)]
+        if not places:
+            raise InputError(
+                f"pair {one.id}: there is no context where neither word can stand: remove one of the words"
+            )
+        names = shuffled((place.name for place in places), seed, one.id)
+        place = min(places, key=lambda place: (count[place.name], names.index(place.name)))
+        count[place.name] += 1
+        name = f"{UNNATURAL}-{place.name}-{one.a.text}-{one.b.text}"
+        pairs.append(_pair(name, place.text, one, UNNATURAL, one.kind, f"{MATCH}{one.id}"))
+    return sorted(pairs, key=lambda pair: [one.id for one in natural].index(pair.tags.split(MATCH)[1]))
+
+
+def _holds(place: Context, one: Drawn) -> bool:
+    """Return whether a context has one of a pair's words among its own words or in its text."""
+    words = {word.text for word in place.words} | {word.strip(",.").lower() for word in place.text.split()}
+    return bool({one.a.text, one.b.text} & words)
 
 
 # ---- the files ---------------------------------------------------------------------------------------------------
@@ -219,7 +287,7 @@ def check_tokens(pairs: Sequence[Pair], tokenizers: Mapping[str, Tokenizer]) -> 
                 prefix = tokenise(pair, Reader(encode, show)).prefix
             except InputError as error:
                 raise InputError(f"tokenizer {name}, {error}") from None
-            if "random-tokens" in pair.tags and len(prefix) != RANDOM_LENGTH:
+            if RANDOM in pair.labels and len(prefix) != RANDOM_LENGTH:
                 raise InputError(
                     f"tokenizer {name}: '{pair.context}' is {len(prefix)} tokens instead of {RANDOM_LENGTH}: "
                     "choose another seed"
@@ -231,42 +299,47 @@ def table_text(pairs: Sequence[Pair]) -> str:
     return "".join("\t".join(row) + "\n" for row in chain([COLUMNS], (pair[: len(COLUMNS)] for pair in pairs)))
 
 
-def manifest(pairs: Sequence[Pair], table: str, lexicon_sha256: str, seed: int) -> dict[str, Any]:
+def manifest(
+    pairs: Sequence[Pair], contexts: Sequence[Context], table: str, sources: Mapping[str, str], seed: int
+) -> dict[str, Any]:
     """Return the manifest: the sources of the suite with their hashes, and its numbers of pairs.
 
     Args:
         pairs: The pairs of the suite.
+        contexts: The contexts.
         table: The text of the table.
-        lexicon_sha256: Hash of the lexicon.
+        sources: File name to hash, of the files from which the suite was drawn.
         seed: Seed of the draw.
     """
     from plateaus.prompts.vocabularies import SOURCES
 
-    strata = Counter(pair.tags.split(";")[1] for pair in pairs)
+    tags = Counter(";".join(label for label in pair.labels[1:] if not label.startswith(MATCH)) for pair in pairs)
+    places = {text: name for name, text in [(one.name, one.text) for one in contexts]}
+    unnatural = Counter(places[pair.context] for pair in pairs if UNNATURAL in pair.labels)
     return {
         "builder": "plateaus.prompts.suite",
         "builder_version": VERSION,
         "seed": seed,
-        "lexicon_sha256": lexicon_sha256,
+        "sources_sha256": dict(sources),
         "suite_sha256": hashlib.sha256(table.encode()).hexdigest(),
         "tokenizers": SOURCES,
         "pairs": len(pairs),
-        "pairs_per_stratum": {stratum: strata[stratum] for stratum in STRATA},
+        "pairs_per_tags": dict(sorted(tags.items())),
         "contexts": [
-            {"name": pair_name(of[0]), "context": context, "kind": of[0].tags.split(";")[2], "pairs": len(of)}
-            for context in dict.fromkeys(pair.context for pair in pairs)
-            if (of := [pair for pair in pairs if pair.context == context])
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "words": len(one.words),
+                "natural_pairs": 2 * PER_KIND if one.words else 0,
+                "unnatural_pairs": unnatural[one.name],
+            }
+            for one in contexts
         ],
     }
 
 
-def pair_name(pair: Pair) -> str:
-    """Return the name of a suite pair's context, which is part of the pair's id."""
-    return pair.id.split("-")[1]
-
-
 def build(folder: Path, seed: int = SEED) -> dict[str, str]:
-    """Make the suite from the lexicon and the published pairs in a folder.
+    """Make the suite from the contexts, the words and the published pairs in a folder.
 
     Returns:
         The text of the table and of the manifest, by file name.
@@ -276,18 +349,19 @@ def build(folder: Path, seed: int = SEED) -> dict[str, str]:
     """
     from plateaus.prompts.vocabularies import both
 
-    lexicon = read_lexicon(folder / LEXICON)
-    pairs = draw(lexicon, read_pairs(folder / PUBLISHED), seed)
+    contexts = read_contexts(folder)
+    pairs = draw(contexts, read_pairs(folder / PUBLISHED), seed)
     check_tokens(pairs, both())
     table = table_text(pairs)
-    made = manifest(pairs, table, file_digest(folder / LEXICON), seed)
+    sources = {name: file_digest(folder / name) for name in (CONTEXTS, WORDS)}
+    made = manifest(pairs, contexts, table, sources, seed)
     return {TABLE: table, MANIFEST: json.dumps(made, indent=2) + "\n"}
 
 
 def main() -> None:
-    """Write the suite and its manifest into the folder of the lexicon."""
-    parser = argparse.ArgumentParser(description="Draw the prompt suite from its lexicon.")
-    parser.add_argument("--folder", type=Path, default=Path("config/prompts"), help="the folder of lexicon.tsv")
+    """Write the suite and its manifest into the folder of the contexts."""
+    parser = argparse.ArgumentParser(description="Draw the prompt suite from its contexts and words.")
+    parser.add_argument("--folder", type=Path, default=Path("config/prompts"), help="the folder of contexts.tsv")
     parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the draw ({SEED})")
     arguments = parser.parse_args()
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from plateaus.claims import registry
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
-from plateaus.config.slices import shown_pairs
+from plateaus.config.slices import robust_pairs, shown_pairs
 from plateaus.curves.layers import choose_layers
 from plateaus.data.canonical import digest
 from plateaus.errors import InputError
@@ -34,6 +34,7 @@ def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, result
         InputError: the first error that is found.
     """
     check_shown(config, pairs)
+    check_robustness(config, pairs)
     check_claims(config)
     check_writable(results)
     check_writable(models_folder)
@@ -58,6 +59,20 @@ def check_shown(config: Config, pairs: Sequence[Pair]) -> None:
                 f"(it has {', '.join(sorted(known)[:6])}{', ...' if len(known) > 6 else ''}): "
                 "correct it or leave figures.pairs empty"
             )
+
+
+def check_robustness(config: Config, pairs: Sequence[Pair]) -> None:
+    """Check that the run has the natural pairs whose robustness is to be measured.
+
+    Raises:
+        InputError: it has fewer than `robustness.pairs`.
+    """
+    asked, found = config["robustness"]["pairs"], len(robust_pairs(config, pairs))
+    if found < asked:
+        raise InputError(
+            f"config: robustness.pairs is {asked}, but prompts.sample gives this run {found} natural "
+            f"pair{'' if found == 1 else 's'} of the suite: ask for fewer, or raise prompts.sample"
+        )
 
 
 def check_claims(config: Config) -> None:

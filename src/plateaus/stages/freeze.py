@@ -18,6 +18,7 @@ from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
+from plateaus.prompts import depth
 from plateaus.prompts.pairs import TokenisedPair
 from plateaus.sources.quiet import go_offline
 from plateaus.stages.job import Job
@@ -106,7 +107,8 @@ def freeze(job: Job) -> None:
         layers = choose_layers(settings["layers"], model.n_layers)
     except ValueError as error:
         raise InputError(f"model {job.model}: freeze.layers: {error}") from None
-    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"]))
+    listed = shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"])
+    pairs = [one for one in listed if depth.goes_into(one[0].pair, "freeze", trained=settings["trained"])]
     parts = []
     for number, (pair, residuals) in enumerate(pairs, start=1):
         job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
@@ -115,7 +117,7 @@ def freeze(job: Job) -> None:
             path=settings["path"], memory_gb=job.memory_gb,
         )  # fmt: skip
         parts.append(with_pair(columns, pair.pair.id))
-    data = tables.build(tables.FREEZE, stack(parts))
+    data = tables.build(tables.FREEZE, stack(parts) if parts else tables.no_rows(tables.FREEZE, model.d_model))
     rows = len(settings["conditions"]) * curve_rows(len(pairs), settings["steps"], layers, model.n_layers)
     tables.check_grid(tables.FREEZE, data, rows, "pairs x conditions x steps x interpolation layers x recording sites")
     tables.write_table(table_path(job.root, job.model, tables.FREEZE, job.shard), tables.FREEZE, data, job.metadata())

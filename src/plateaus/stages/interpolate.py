@@ -9,31 +9,36 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.curves import geometry
+from plateaus.curves import geometry, predictions
 from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.curves.geometry import Measures
-from plateaus.curves.layers import choose_layers, thinned
+from plateaus.curves.layers import choose_layers
 from plateaus.curves.limits import LOGIT_BLOCK
 from plateaus.curves.logits import measure_logits
+from plateaus.curves.predictions import measure_predictions
 from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
 from plateaus.curves.sweep import Group, Recording, sweep
 from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
-from plateaus.prompts.pairs import SUITE, Pair, TokenisedPair
+from plateaus.prompts import depth
+from plateaus.prompts.pairs import Pair, TokenisedPair
 from plateaus.sources.quiet import go_offline
 from plateaus.stages.job import Job
 from plateaus.stages.runner import run
 
 
 class PairResult(NamedTuple):
-    """The rows of one pair for each table of this stage, without the column `pair`."""
+    """The rows of one pair for each table of this stage, without the column `pair`.
+
+    `trace` and `tokens` are None for a pair that only gets its curves.
+    """
 
     interpolate: Columns
     endpoint_check: Columns
-    trace: Columns
-    tokens: Columns
+    trace: Columns | None
+    tokens: Columns | None
 
 
 def interpolate_pair(
@@ -47,6 +52,7 @@ def interpolate_pair(
     trace_layer: int,
     top_tokens: int,
     memory_gb: float,
+    traced: bool = True,
 ) -> PairResult:
     """Record all curves of one pair, in one sweep.
 
@@ -60,6 +66,7 @@ def interpolate_pair(
         trace_layer: The interpolation layer whose vectors and next-token probabilities are kept.
         top_tokens: How many of the likeliest next tokens of each endpoint are followed along the path.
         memory_gb: Memory budget in GB for the intermediate results of one block.
+        traced: Whether the trace layer's vectors and next-token probabilities are kept; its curves are in any case.
 
     Returns:
         The rows of each table of this stage.
@@ -72,14 +79,14 @@ def interpolate_pair(
     prefix = model.prefix(list(pair.prefix))
     # All measures stay on the device until the sweep is over, so that it never waits for a copy.
     recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
-    traced: list[tuple[int, Tensor, Tensor]] = []
+    vectors: list[tuple[int, Tensor, Tensor]] = []
     recording: Recording | None = None
     for recording in sweep(model, prefix, groups, memory_gb=memory_gb):
         recorded.append((recording.groups, recording.layer, geometry.measure(recording.resid_post)))
         for number, group in enumerate(recording.groups):
-            if group.interp_layer == trace_layer < recording.layer:
+            if traced and group.interp_layer == trace_layer < recording.layer:
                 read, post = recording.mlp_input[number].clone(), recording.resid_post[number].clone()
-                traced.append((recording.layer, read, post))
+                vectors.append((recording.layer, read, post))
     assert recording is not None
     unpatched = model.logits(residuals[:, -1].to(model.device))
     curves = [
@@ -88,7 +95,7 @@ def interpolate_pair(
         for group, one in zip(of_layer, measured.of_groups(), strict=True)
     ]
     checks: list[Columns] = []
-    tokens: Columns = {}
+    tokens: Columns | None = None
     of_logits = measure_logits(model, recording.resid_post, unpatched=unpatched)
     for group, rows, curve in zip(recording.groups, recording.resid_post, of_logits, strict=True):
         layer = group.interp_layer
@@ -96,8 +103,11 @@ def interpolate_pair(
         errors = curve.errors.cpu().numpy()
         checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
         if layer == trace_layer:
-            tokens = _tokens(model, rows, alphas, top_tokens)
-    return PairResult(stack(curves), stack(checks), stack([_trace(*one, alphas) for one in traced]), tokens)
+            measured = measure_predictions(model, rows)
+            curves.append(curve_columns(measured, alphas, layer, predictions.SITE, model.n_layers))
+            tokens = _tokens(model, rows, alphas, top_tokens) if traced else None
+    trace = stack([_trace(*one, alphas) for one in vectors]) if traced else None
+    return PairResult(stack(curves), stack(checks), trace, tokens)
 
 
 def _trace(layer: int, mlp_input: Tensor, resid_post: Tensor, alphas: Tensor) -> Columns:
@@ -151,7 +161,9 @@ def interpolate(job: Job) -> None:
         )
 
     def of_pair(pair: Pair) -> list[int]:
-        return thinned(layers, settings["suite_stride"], trace_layer) if SUITE in pair.labels else layers
+        return depth.layers_of(
+            pair, layers, stride=settings["suite_stride"], trace_layer=trace_layer, trained=settings["trained"]
+        )
 
     results: list[tuple[str, PairResult]] = []
     pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"]))
@@ -160,11 +172,12 @@ def interpolate(job: Job) -> None:
         result = interpolate_pair(
             model, pair, residuals, steps=settings["steps"], path=settings["path"], layers=of_pair(pair.pair),
             trace_layer=trace_layer, top_tokens=settings["top_tokens"], memory_gb=job.memory_gb,
+            traced=depth.is_traced(pair.pair),
         )  # fmt: skip
         _check_endpoints(result.endpoint_check, pair.pair.id, job.model, settings["endpoint_tolerance"])
         results.append((pair.pair.id, result))
     rows = sum(curve_rows(1, settings["steps"], of_pair(pair.pair), model.n_layers) for pair, _ in pairs)
-    _write(job, results, rows)
+    _write(job, results, rows + settings["steps"] * len(pairs), model.d_model)
 
 
 def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) -> None:
@@ -177,10 +190,12 @@ def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) ->
         )
 
 
-def _write(job: Job, results: list[tuple[str, PairResult]], curve_rows: int) -> None:
+def _write(job: Job, results: list[tuple[str, PairResult]], curve_rows: int, d_model: int) -> None:
     metadata = job.metadata()
     for table in (tables.ENDPOINT_CHECK, tables.TRACE, tables.TOKENS, tables.INTERPOLATE):
-        data = tables.build(table, stack([with_pair(getattr(result, table.name), pair) for pair, result in results]))
+        parts = [(pair, getattr(result, table.name)) for pair, result in results]
+        parts = [with_pair(columns, pair) for pair, columns in parts if columns is not None]
+        data = tables.build(table, stack(parts) if parts else tables.no_rows(table, d_model))
         if table is tables.INTERPOLATE:
             tables.check_grid(table, data, curve_rows, "pairs x steps x interpolation layers x recording sites")
         tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, metadata)

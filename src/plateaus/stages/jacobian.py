@@ -19,6 +19,7 @@ from plateaus.mechanism.block_jacobian import Branches, Chain, Pushed
 from plateaus.model.mlp import Linearisation, Mlp
 from plateaus.model.prefix import Prefix
 from plateaus.model.transformer import Transformer
+from plateaus.prompts import depth
 from plateaus.prompts.pairs import SUITE
 from plateaus.sources.quiet import go_offline
 from plateaus.stages.job import Job
@@ -213,12 +214,13 @@ def jacobian(job: Job) -> None:
         trace_layer=settings["trace_layer"],
         path=settings["path"],
     )
+    traces = [one for one in traces if depth.goes_into(one.pair.pair, "jacobian", trained=settings["trained"])]
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
     suite = settings["suite_matrices"]
     states = [start(model, trace, whole=suite or SUITE not in trace.pair.pair.labels) for trace in traces]
     components = [name for name in COMPONENTS if name in settings["components"]]
     rows: list[list[Columns]] = [[] for _ in states]
-    layers = traces[0].layers
+    layers = traces[0].layers if traces else ()
     for number, layer in enumerate(layers, start=1):
         job.progress(f"layer {number} of {len(layers)}, {len(states)} pairs")
         found, states = jacobian_layer(
@@ -228,8 +230,8 @@ def jacobian(job: Job) -> None:
         for own, new in zip(rows, found, strict=True):
             own.append(new)
     parts = [with_pair(stack(own), state.trace.pair.pair.id) for own, state in zip(rows, states, strict=True)]
-    data = tables.build(tables.JACOBIAN, stack(parts))
-    steps = len(traces[0].alphas)
+    data = tables.build(tables.JACOBIAN, stack(parts) if parts else tables.no_rows(tables.JACOBIAN, model.d_model))
+    steps = len(traces[0].alphas) if traces else 0
     measured = sum(len(components) - ("chain" in components and not state.whole) for state in states)
     tables.check_grid(tables.JACOBIAN, data, measured * len(layers) * steps, "pairs x layers x components x steps")
     tables.write_table(

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from plateaus.config.stages import FOLLOWS
+from plateaus.config.stages import follows
 from plateaus.data.tables import atomic_path
 from plateaus.figures import drawn
 from plateaus.page import dag
@@ -53,7 +53,7 @@ def report(job: Job) -> None:
     with tempfile.TemporaryDirectory(prefix="plateaus-report-") as temporary:
         folder = Path(temporary)
         told["dag"] = str(folder / "dag.svg")
-        dag.save(dag.draw(FOLLOWS), folder / "dag.svg")
+        dag.save(dag.draw(follows(told["config"])), folder / "dag.svg")
         (folder / "context.json").write_text(json.dumps(told), encoding="utf-8")
         job.progress("running the page's cells and rendering it")
         renderer = render(

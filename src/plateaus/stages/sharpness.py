@@ -110,6 +110,7 @@ def rows(stage: str, curves: Curves, rule: Rule) -> Columns:
         ValueError: see `of_path` and `plateaus.curves.sharpness.measure`.
     """
     found = measures.measure(curves.alpha, curves.distance)
+    w_path = of_path(curves, found.w)
     words = {name: curves.words[name][curves.key[name]] for name in curves.words}
     return {
         "stage": np.full(len(found.w), stage),
@@ -121,9 +122,11 @@ def rows(stage: str, curves: Curves, rule: Rule) -> Columns:
         "rest_b": found.rest_b,
         "max_slope": found.max_slope,
         "departure": found.departure,
-        "w_path": of_path(curves, found.w),
+        "w_path": w_path,
+        "strength": measures.strength(found.w, w_path),
         "detour": curves.detour,
         "plateau": measures.is_plateau(found, rule),
+        "half_plateau": measures.is_half_plateau(found, w_path, rule),
     }
 
 
@@ -139,8 +142,11 @@ def sharpness(job: Job) -> None:
         path = table_path(job.root, job.model, table, job.shard)
         wanted = ("step", "alpha", "distance", "detour")
         columns = [name for name in table.columns if name in (*KEY, *wanted)]
+        data = tables.read(table, [path], columns)
+        if data.num_rows == 0:  # no pair of this shard is frozen
+            continue
         try:
-            parts.append(rows(table.stage, read_curves(tables.read(table, [path], columns)), rule))
+            parts.append(rows(table.stage, read_curves(data), rule))
         except ValueError as error:
             raise InputError(f"{path}: {error}: delete it and run again") from None
     whole: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

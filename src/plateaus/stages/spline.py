@@ -51,7 +51,7 @@ def spline(job: Job) -> None:
     settings = job.slice
     traces = read_inputs(job.root, job.model, job.shard, job.model_folder, settings["bos"])
     model = Transformer.load(job.model_folder, device=job.device, centre=settings["centre"])
-    layers = traces[0].layers
+    layers = traces[0].layers if traces else ()
     densities, codes, neurons = [], [], []
     for number, layer in enumerate(layers, start=1):
         job.progress(f"layer {number} of {len(layers)}, {len(traces)} pairs")
@@ -64,10 +64,8 @@ def spline(job: Job) -> None:
             codes.append(with_pair(packed, name))
             if matrices is not None:
                 neurons.append(with_pair(neuron_rows(mlp, matrices, trace, layer, settings["top_neurons"]), name))
-    empty = {name: np.array([], dtype=object) for name in tables.NEURONS.columns}
-    written = ((tables.CODES, codes), (tables.NEURONS, neurons or [empty]), (tables.SPLINE, densities))
-    for table, found in written:
-        data = tables.build(table, stack(found))
+    for table, found in ((tables.CODES, codes), (tables.NEURONS, neurons), (tables.SPLINE, densities)):
+        data = tables.build(table, stack(found) if found else tables.no_rows(table, model.d_model))
         tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, job.metadata())
 
 

@@ -1,6 +1,9 @@
-"""Tests of the figure of the prompt suite: which pairs are counted, what is drawn, and what the texts say."""
+"""Tests of the figure of the prompt suite: which pairs each line stands for, what is marked, and what the texts say."""
 
 from __future__ import annotations
+
+import shutil
+from statistics import median
 
 import numpy as np
 import pytest
@@ -10,203 +13,288 @@ from plateaus.curves.sharpness import Rule
 from plateaus.data import tables
 from plateaus.data.results import Results, table_path
 from plateaus.drawing import suite
-from plateaus.drawing.contract import Drawing, LeftOut, Settings
+from plateaus.drawing.contract import About, Drawing, LeftOut, Settings
 from plateaus.figures import drawn as stage_output
 from plateaus.figures import x01_suite
 from plateaus.page import narrative, notebook
 
 TAGS = {
-    "class-1": "suite;same-class;natural",
-    "class-2": "suite; same-class; natural",
-    "class-3": "natural;suite;same-class",
-    "pos-1": "suite;same-pos;natural",
-    "cross-1": "suite;cross-pos;natural",
-    "cross-2": "suite;cross-pos;natural",
-    "tokens-1": "suite;same-class;random-tokens",
-    "empty-1": "suite;cross-pos;empty",
+    "natural-1": "suite;natural;same-class",
+    "natural-2": "suite; natural; other-class; deep",
+    "natural-3": "natural;suite;other-class",
+    "natural-4": "suite;natural;same-class;deep",
+    "unnatural-1": "suite;unnatural;same-class;of:natural-1",
+    "unnatural-2": "suite;unnatural;other-class;of:natural-2",
+    "unnatural-3": "suite; unnatural; other-class; of:natural-3",
+    "tokens-1": "suite;random-tokens",
+    "empty-1": "suite;empty",
     "shown-1": "published",
-    "shown-2": "published;suite;same-class;natural",
-    "own-1": "",
+    "shown-2": "published;suite;natural;same-class",
+    "own-1": "natural",
 }
-WIDTHS = dict(zip(TAGS, (0.1, 0.2, 0.6, 0.3, 0.7, 0.72, 0.15, 0.75, 0.05, 0.55, 0.01), strict=True))
-POOLED = [pair for pair, text in TAGS.items() if "natural" in text and "published" not in text]
-SETTINGS = Settings(("shown-1",), (1,), 80, "viridis", 0, Rule())
+NATURAL, UNNATURAL, CONTROLS = "natural pairs", "same words where neither can stand", "random tokens or no context"
+RANDOM = "natural pairs, random weights"
+MEMBERS = {
+    NATURAL: [f"natural-{number}" for number in (1, 2, 3, 4)],
+    UNNATURAL: [f"unnatural-{number}" for number in (1, 2, 3)],
+    CONTROLS: ["tokens-1", "empty-1"],
+    RANDOM: [f"natural-{number}" for number in (1, 2, 3, 4)],
+}
+MODELS = {
+    "m": About(parameters=100),
+    "m-random": About(parameters=100, trained=False),
+    "n": About(parameters=900),
+    "n-random": About(parameters=900, trained=False),
+}
+SHARDS = ("s0-of-2", "s1-of-2")
+STRONG = {
+    "natural-1": 0.7,
+    "natural-2": 0.5,
+    "natural-3": 0.125,
+    "natural-4": -0.1,
+    "unnatural-1": 0.25,
+    "shown-1": 0.9,
+}
 
 
-def make(root, models=("m", "m-random"), pairs=tuple(TAGS), layer=0) -> Results:
-    """Write tables in two shards; the second model's widths are 0.8, but `class-3` is narrower than on the first."""
+def strength(model: str, pair: str, site: str) -> float:
+    """Return a strength that differs for every model, pair and site; with random weights natural-3 has the largest."""
+    number = list(TAGS).index(pair)
+    if not MODELS[model].trained:
+        return (0.05 if pair == "natural-3" else -0.02) + (0.002 * number if model == "m-random" else 0.001 * number)
+    s = STRONG.get(pair, 0.01 * number)
+    return s - (0.015 if model == "n" else 0) + (0.03 if site == "next_token" else 0)
+
+
+def make(root, models=tuple(MODELS), pairs=tuple(TAGS), layer=0) -> Results:
+    """Write tables in two shards, with further curves that the figure must not show."""
     for model in models:
-        for shard in (0, 1):
-            own = list(pairs)[shard::2]
+        for number, shard in enumerate(SHARDS):
+            own = list(pairs)[number::2]
             ends = {name: [1.0] * len(own) for name in tables.ENDPOINTS.columns}
-            ends |= {name: [1] * len(own) for name in ("token_a", "token_b", "prefix_length")}
+            ends |= {name: [ord(model[0])] * len(own) for name in ("token_a", "token_b", "prefix_length")}
             ends |= {"pair": own, "tags": [TAGS[pair] for pair in own], "separator": [" "] * len(own)}
-            ends |= {name: ["x"] * len(own) for name in ("context", "a", "b")}
-            w = [WIDTHS[pair] if model == "m" else 0.5 if pair == "class-3" else 0.8 for pair in own]
+            ends |= {"context": ["x"] * len(own), "a": ["big"] * len(own), "b": own}
             parts = []
-            for stage, site, start, width in (
-                ("interpolate", "logits", layer, w),
-                ("interpolate", "logits", layer + 1, [0.02] * len(own)),
-                ("interpolate", "resid_post", layer, [0.03] * len(own)),
-                ("freeze", "logits", layer, [0.04] * len(own)),
+            for stage, site, start, add in (
+                ("interpolate", "logits", layer, 0),
+                ("interpolate", "next_token", layer, 0),
+                ("interpolate", "logits", layer + 1, 1),
+                ("interpolate", "resid_post", layer, 2),
+                ("freeze", "logits", layer, 3),
             ):
+                s = [strength(model, pair, site) + add for pair in own]
                 part = {name: np.full(len(own), 0.1) for name in tables.SHARPNESS.columns}
-                part |= {"pair": own, "stage": [stage] * len(own), "condition": ["none"] * len(own), "w": width}
+                part |= {"pair": own, "stage": [stage] * len(own), "condition": ["none"] * len(own), "strength": s}
                 part |= {"interp_layer": [start] * len(own), "site": [site] * len(own), "record_layer": [9] * len(own)}
-                parts.append(part | {"plateau": [one <= 0.25 for one in width]})
+                part |= {"plateau": [one > 0.69 for one in s], "half_plateau": [one >= 0.5 for one in s]}
+                parts.append(part)
             rows = {name: [value for part in parts for value in part[name]] for name in parts[0]}
             for table, columns in ((tables.ENDPOINTS, ends), (tables.SHARPNESS, rows)):
-                tables.write(table_path(root, model, table, f"s{shard}-of-2"), table, columns, {})
-    return Results(root, list(models), ["s0-of-2", "s1-of-2"])
+                tables.write(table_path(root, model, table, shard), table, columns, {})
+    return Results(root, list(models), SHARDS)
 
 
-@pytest.fixture
-def results(tmp_path) -> Results:
-    return make(tmp_path)
+def settings(models=tuple(MODELS), **changes) -> Settings:
+    about = {model: MODELS[model] for model in models}
+    return Settings(("shown-1",), (1,), 80, "viridis", 0, Rule(), about)._replace(**changes)
 
 
-def drawn(results: Results) -> Drawing:
-    drawing = figures.draw("x01_suite", results, "m", SETTINGS)
+SETTINGS = settings()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Results:
+    return make(tmp_path_factory.mktemp("suite"))
+
+
+def drawn(results: Results, using: Settings = SETTINGS) -> Drawing:
+    drawing = figures.draw("x01_suite", results, "m", using)
     assert isinstance(drawing, Drawing)
     return drawing
 
 
-def points(ax) -> dict[str, list[float]]:
-    return {
-        collection.get_label(): sorted(np.asarray(collection.get_offsets())[:, 0].round(4).tolist())
-        for collection in ax.collections
-    }
+def lines(ax) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {str(line.get_label()): (np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in ax.lines}
 
 
-def test_every_pair_is_drawn_in_its_own_row_and_untagged_pairs_are_not(results):
-    left, right = drawn(results).figure.axes
-    assert points(left) == {
-        "same class": [0.1, 0.2, 0.6],
-        "same part of speech": [0.3],
-        "different part of speech": [0.7, 0.72],
-        "control: random tokens": [0.15],
-        "control: empty context": [0.75],
-        "the post’s pairs": [0.05, 0.55],
-    }
-    assert points(right)["same class"] == [0.5, 0.8, 0.8]
-    rows = [text.get_text().replace("\n", " ") for text in left.get_yticklabels()]
-    assert rows == list(points(left))
-    for collection, row in zip(left.collections, range(6), strict=True):
-        assert np.abs(np.asarray(collection.get_offsets())[:, 1] - row).max() < 0.45
-    assert [ax.get_title(loc="left") for ax in (left, right)] == ["m", "m-random"]
+def panels_of(drawing: Drawing):
+    """Yield each panel with its model, the copy of the model and the site that it should show."""
+    places = [(model, f"{model}-random", site) for model in ("m", "n") for site in ("logits", "next_token")]
+    return zip(drawing.figure.axes, places, strict=True)
 
 
-def test_filled_points_are_those_that_meet_the_rule(results):
-    left = drawn(results).figure.axes[0]
-    for collection in left.collections:
-        w = np.asarray(collection.get_offsets())[:, 0]
-        white = (collection.get_facecolors() == 1).all(axis=1)
-        np.testing.assert_array_equal(white, w > 0.25)
+def test_each_line_is_the_distribution_of_its_own_pairs(results):
+    """Count at every x by a loop, and compare with the height of the steps there."""
+    for ax, (model, copy, site) in panels_of(drawn(results)):
+        found = lines(ax)
+        assert [label for label in found if label in MEMBERS] == list(MEMBERS)
+        for label, members in MEMBERS.items():
+            values = [strength(copy if label == RANDOM else model, pair, site) for pair in members]
+            x, y = found[label]
+            for at in np.arange(-0.2, 1.03, 0.0037):
+                counted = sum(one <= at for one in values) / len(values)
+                assert y[np.searchsorted(x, at, side="right") - 1] == pytest.approx(counted), (label, at)
+    assert all(line.get_drawstyle() == "steps-post" for line in ax.lines if line.get_label() in MEMBERS)
 
 
-def test_the_rule_and_a_straight_line_are_marked(results):
-    for ax in drawn(results).figure.axes:
-        upright = {line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]}
-        assert upright == {0.25, 0.8}
+def test_panels_are_named_and_share_their_axes(results):
+    axes = drawn(results).figure.axes
+    titles = [ax.get_title(loc="left").split("\n") for ax in axes]
+    assert titles == [[model, name] for model in ("m", "n") for name in ("Logits", "Next-token distributions")]
+    assert len({ax.get_xlim() for ax in axes}) == 1
+    assert all(axes[0].get_xlim()[0] < x for ax in axes for label in MEMBERS for x in lines(ax)[label][0][1:])
 
 
-def test_medians_are_drawn_for_all_but_the_posts_pairs(results):
-    left = drawn(results).figure.axes[0]
-    bars = [float(line.get_xdata()[0]) for line in left.lines if len(set(line.get_xdata())) == 1]
-    assert [bar for bar in bars if bar not in (0.25, 0.8)] == pytest.approx([0.2, 0.3, 0.71, 0.15, 0.75])
+def test_medians_lie_on_their_lines(results):
+    for ax, (model, copy, site) in panels_of(drawn(results)):
+        found = lines(ax)
+        for label, members in MEMBERS.items():
+            x, y = found[f"median of {label}"]
+            values = [strength(copy if label == RANDOM else model, pair, site) for pair in members]
+            assert (x[0], y[0]) == (pytest.approx(median(values)), 0.5)
 
 
-def test_caption_counts_the_natural_pairs_of_the_suite_alone(results):
-    """Compare with a count by hand, 2 of 6, and Wilson's interval from its quadratic equation, (0.0968, 0.7000)."""
-    n, k, z = len(POOLED), 2, 1.959964
-    middle, spread = k / n + z * z / (2 * n), z * np.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
-    low, high = (100 * (middle + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
+def test_lines_differ_by_more_than_colour(results):
+    drawing = drawn(results)
+    shown = [line for line in drawing.figure.axes[0].lines if line.get_label() in MEMBERS]
+    assert len({line.get_color() for line in shown}) == len({str(line._dash_pattern) for line in shown}) == len(MEMBERS)
+    [legend] = drawing.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(MEMBERS)
+    assert len({handle.get_marker() for handle in legend.legend_handles}) == len(MEMBERS)
+
+
+def test_the_path_and_the_rule_are_marked(results):
+    using = SETTINGS._replace(rule=Rule(strength_at_least=0.4))
+    for ax in drawn(results, using).figure.axes:
+        upright = [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]]
+        assert upright == [0, 0.4]
+        assert {"follows the path", "half-plateau"} <= {text.get_text() for text in ax.texts}
+    assert "From s = 0.4 (dashed)" in drawn(results, using).caption
+
+
+def test_the_posts_pairs_are_ticks_with_their_words(results):
+    for ax, (model, _, site) in panels_of(drawn(results)):
+        ticks = {label: x[0] for label, (x, y) in lines(ax).items() if list(y) == [0, 0.05]}
+        assert ticks == {
+            f"_big → {pair}": pytest.approx(strength(model, pair, site)) for pair in ("shown-1", "shown-2")
+        }
+        assert {"big → shown-1", "big → shown-2"} <= {text.get_text() for text in ax.texts}
+        assert not any("own-1" in text.get_text().replace("shown", "") for text in ax.texts)
+
+
+def test_caption_counts_the_pairs_of_every_line(results):
     caption = drawn(results).caption
-    assert f"`m`: 2 of 6 (33.3 %, 95 % interval {low:.1f} to {high:.1f} %)" in caption
-    assert "`m-random`: 0 of 6 (0.0 %, 95 % interval 0.0 to 39.0 %)" in caption
+    assert (
+        "On `m`, measured by logits: 50.0 % and 25.0 % of 4 natural pairs, 0.0 % and 0.0 % of 3 pairs of the same words "
+        "where neither can stand, 0.0 % and 0.0 % of 2 pairs after random tokens or without a context and 0.0 % and "
+        "0.0 % of 4 natural pairs under random weights (`m-random`)." in caption
+    )
+    assert "On `n`, measured by logits: 25.0 % and 0.0 % of 4" in caption
     assert "not counted" in caption
-    assert "at most 0.25" in caption
 
 
 def test_alt_says_what_there_is_to_see(results):
     alt = drawn(results).alt
-    assert "same class: 3 pairs, median w 0.20, 2 meeting the rule" in alt
-    assert "the post’s pairs: w = 0.05 and 0.55" in alt
-    assert alt.startswith("2 panels")
+    assert alt.startswith("4 panels of the share of prompt pairs against strength s")
+    assert "m, logits: natural pairs, rising from s = −0.10 to 0.70 with median 0.31;" in alt
+    assert "natural pairs, random weights, rising from s = −0.02 to 0.05 with median −0.02;" in alt
+    assert "tick of [big → shown-1] at s = 0.90" in alt
 
 
-def test_finding_compares_the_models_pair_by_pair(results):
+def test_finding_compares_natural_pairs_with_both_controls(results):
     said = narrative.FINDINGS["x01_suite"](results, "m", SETTINGS)
-    median = float(np.median([WIDTHS[pair] for pair in POOLED]))
     assert (
-        f"On `m` the median of w over 6 pairs in natural contexts is {median:.2f} (by kind: same class 0.20, same"
-        in said
+        "On `m`, measured by logits, the median of s is 0.31 over 4 natural pairs, 0.06 for the same words where "
+        "neither can stand and −0.02 for natural pairs under random weights; 3 of the 4 natural pairs are above 0.05, "
+        "the largest s under random weights." in said
     )
-    assert "5 of 6 pairs are sharper on `m` than on `m-random`." in said
+    assert said.count("largest s under random weights") == 4
 
 
-def page(results: Results) -> notebook.Page:
+def test_without_a_copy_there_is_no_line_of_it(tmp_path):
+    results, using = make(tmp_path, models=("m",)), settings(["m"])
+    drawing = drawn(results, using)
+    assert [label for label in lines(drawing.figure.axes[0]) if label in MEMBERS] == [NATURAL, UNNATURAL, CONTROLS]
+    assert "random weights" not in drawing.caption + drawing.alt + x01_suite.finding(results, "m", using)
+
+
+def test_a_copy_has_as_many_layers_the_same_tokens_and_the_nearest_size(results, tmp_path):
+    assert suite.random_copies(results, SETTINGS) == {"m": "m-random", "n": "n-random"}
+    for model in ("m", "m-random"):
+        make(tmp_path, models=(model,))
+        shutil.copytree(tmp_path / "data" / model, tmp_path / "data" / f"large-{model}")
+    about = {model: MODELS[model] for model in ("m", "m-random")}
+    about |= {f"large-{model}": one._replace(parameters=900) for model, one in about.items()}
+    family = Results(tmp_path, list(about), SHARDS)
+    assert suite.random_copies(family, SETTINGS._replace(models=about)) == {
+        "m": "m-random", "large-m": "large-m-random",
+    }  # fmt: skip
+
+
+def page(results: Results, using: Settings) -> notebook.Page:
     """Return the page of a run whose figures stage has drawn this figure."""
-    run = stage_output.Run(results.root, results.models, results.shards, SETTINGS)
+    run = stage_output.Run(results.root, results.models, results.shards, using)
     task = stage_output.Task("x01_suite", stage_output.ALL)
     stage_output.write(run.root, [stage_output.draw(run, results, task)], {})
     context = {"results": str(run.root), "models": list(run.models), "shards": list(run.shards)}
-    return notebook.Page({**context, "settings": SETTINGS._asdict()})
+    return notebook.Page({**context, "settings": using._asdict()})
 
 
-def test_the_page_links_all_shards_of_all_models(results, monkeypatch, capsys, tmp_path):
+def test_the_page_links_all_shards_of_all_models(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    page(results).show("x01_suite")
+    results = make(tmp_path, models=("m", "m-random"))
+    page(results, settings(results.models)).show("x01_suite")
     printed = capsys.readouterr().out
     for model in results.models:
         for shard in results.shards:
             assert f"(../data/{model}/sharpness/{shard}.parquet)" in printed
     assert "{#fig-x01_suite " in printed
-    assert "5 of 6 pairs are sharper" in printed
+    assert "3 of the 4 natural pairs are above 0.05" in printed
 
 
 def test_models_without_the_layer_have_no_panel(tmp_path):
     make(tmp_path, models=("m",))
-    make(tmp_path, models=("late",), layer=3)
-    drawing = drawn(Results(tmp_path, ["m", "late"], ["s0-of-2", "s1-of-2"]))
-    assert [ax.get_title(loc="left") for ax in drawing.figure.axes] == ["m"]
-    late = figures.draw("x01_suite", Results(tmp_path, ["late"], ["s0-of-2", "s1-of-2"]), "late", SETTINGS)
+    make(tmp_path, models=("n",), layer=3)
+    drawing = drawn(Results(tmp_path, ["m", "n"], SHARDS), settings(["m", "n"]))
+    assert len(drawing.figure.axes) == 2
+    late = figures.draw("x01_suite", Results(tmp_path, ["n"], SHARDS), "n", settings(["n"]))
     assert isinstance(late, LeftOut)
     assert "did not interpolate at layer 0" in late.reason
 
 
 @pytest.mark.parametrize("pairs", [("shown-1", "own-1"), ("own-1", "shown-1", "shown-2")])
-def test_left_out_without_pairs_of_the_suite(pairs, tmp_path):
-    drawing = figures.draw("x01_suite", make(tmp_path, pairs=pairs), "m", SETTINGS)
-    assert isinstance(drawing, LeftOut)
-    assert "tagged suite" in drawing.reason
-
-
-def test_the_page_says_why_without_naming_one_model(capsys, tmp_path):
-    page(make(tmp_path, pairs=("shown-1", "own-1"))).show("x01_suite")
+def test_left_out_without_pairs_of_the_suite(pairs, tmp_path, capsys):
+    results, using = make(tmp_path, models=("m",), pairs=pairs), settings(["m"])
+    page(results, using).show("x01_suite")
     assert capsys.readouterr().out.startswith("Not drawn: no pair of this run’s prompt table is tagged suite.")
 
 
-def test_controls_alone_are_drawn_and_nothing_is_counted(tmp_path):
-    results = make(tmp_path, pairs=("tokens-1", "empty-1"))
-    assert "`m`: none, because the run has no such pairs" in drawn(results).caption
-    assert x01_suite.finding(results, "m", SETTINGS) == "No pair of the suite is in a natural context."
+def test_left_out_without_a_trained_model(tmp_path):
+    results = make(tmp_path, models=("m-random",))
+    drawing = figures.draw("x01_suite", results, "m-random", settings(["m-random"]))
+    assert isinstance(drawing, LeftOut)
+    assert "no trained model" in drawing.reason
 
 
-def test_a_pair_of_the_suite_that_fits_no_kind_is_shown_and_not_counted():
-    other = suite.kind_of(suite.tags_of("suite;natural"))
-    assert other == suite.OTHER
-    assert not other.pooled
-    assert suite.kind_of(suite.tags_of("same-class;natural")) is None
-    assert suite.kind_of(suite.tags_of("published; suite")) == suite.POST
+def test_controls_alone_are_drawn(tmp_path):
+    results, using = (
+        make(tmp_path, models=("m", "m-random"), pairs=("tokens-1", "empty-1")),
+        settings(["m", "m-random"]),
+    )
+    assert [label for label in lines(drawn(results, using).figure.axes[0]) if label in MEMBERS] == [CONTROLS]
+    assert x01_suite.finding(results, "m", using) == "No pair of the suite is in a natural context."
 
 
-def test_points_of_one_place_do_not_lie_on_each_other():
-    w = np.array([0.8] * 40 + [0.1, 0.8, 0.1])
-    offsets = x01_suite.stacked(w)
-    assert len({(place, offset) for place, offset in zip(w, offsets, strict=True)}) == len(w)
-    assert np.abs(offsets).max() < 0.45
-    assert offsets[w == 0.1].sum() == pytest.approx(0)
+@pytest.mark.parametrize("at", [[0.0], [0.1, 0.1], [-0.2, 0.0, 0.01], [0.5, 0.9, 0.95, 1.0], [-0.2, 0.3, 1.0]])
+def test_labels_are_moved_apart_and_stay_inside(at):
+    places, widths = np.array(at), np.full(len(at), 0.3)
+    middles = x01_suite.spread(places, widths, -0.2, 1.03)
+    assert np.all(np.diff(middles) >= 0.3 - 1e-9)
+    assert middles[0] - 0.15 >= -0.2 - 1e-9
+    assert middles[-1] + 0.15 <= 1.03 + 1e-9
+    far = x01_suite.spread(np.array([0.0, 0.5]), np.array([0.3, 0.3]), -0.2, 1.03)
+    np.testing.assert_array_equal(far, [0.0, 0.5])
 
 
 def test_same_bytes_twice(results, tmp_path):

@@ -1,4 +1,4 @@
-"""The prompt suite is balanced, repeats no word in a context, has one token per word, and is what the builder makes."""
+"""The prompt suite is balanced, natural by its words' classes, has one token per word, and is what the builder makes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from plateaus.errors import InputError
-from plateaus.prompts import suite, vocabularies
+from plateaus.prompts import depth, suite, vocabularies
 from plateaus.prompts.pairs import Pair, read_pairs
-from plateaus.prompts.sampling import pairs_of, sample
+from plateaus.prompts.sampling import NATURAL, PER_CONTROL, natural_of, pairs_of, sample
 
 POST = "config/prompts/post.tsv"
 
@@ -26,8 +26,13 @@ def pairs(folder):
 
 
 @pytest.fixture(scope="module")
-def lexicon(folder):
-    return suite.read_lexicon(folder / suite.LEXICON)
+def natural(pairs):
+    return [pair for pair in pairs if NATURAL in pair.labels]
+
+
+@pytest.fixture(scope="module")
+def contexts(folder):
+    return {context.text: context for context in suite.read_contexts(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -35,60 +40,61 @@ def tokenizers():
     return vocabularies.both()
 
 
-def by_context(pairs: list[Pair]) -> dict[str, list[Pair]]:
-    return {context: [pair for pair in pairs if pair.context == context] for context in {p.context for p in pairs}}
+# ---- contexts, words and pairs -----------------------------------------------------------------------------------
 
 
-# ---- lexicon and table -------------------------------------------------------------------------------------------
+def test_contexts_are_many_and_have_many_words_of_several_classes(contexts):
+    drawn = [context for context in contexts.values() if context.words]
+    assert len(drawn) >= 24
+    assert len({context.kind.split(",")[0] for context in drawn}) >= 6
+    for context in drawn:
+        assert len(context.words) >= 20, context.name
+        assert len({word.kind for word in context.words}) >= 2, context.name
 
 
-def test_the_lexicon_is_wide(lexicon):
-    assert len(lexicon) >= 20
-    assert min(len(group.words) for group in lexicon) >= 12
-    assert {group.part_of_speech for group in lexicon} == {"noun", "verb", "adjective", "adverb", "preposition"}
-    words = [word for group in lexicon for word in group.words]
-    assert len(set(words)) == len(words)
-
-
-def test_every_context_has_every_stratum_equally_often(pairs):
-    assert len(pairs) >= 240
-    contexts = by_context(pairs)
-    assert len(contexts) == len(suite.NATURAL) + 2
-    assert len(suite.NATURAL) >= 8
-    for found in contexts.values():
-        assert len({pair.tags.split(";")[2] for pair in found}) == 1
-        strata = Counter(pair.tags.split(";")[1] for pair in found)
-        assert strata == dict.fromkeys(suite.STRATA, suite.PER_STRATUM)
-    kinds = Counter(found[0].tags.split(";")[2] for found in contexts.values())
-    assert kinds == {"natural": len(suite.NATURAL), "random-tokens": 1, "empty": 1}
-
-
-def test_no_word_is_in_two_pairs_of_a_context_or_in_the_context(pairs):
-    for context, found in by_context(pairs).items():
-        words = [word for pair in found for word in (pair.a, pair.b)]
+def test_natural_pairs_are_balanced_and_repeat_no_word_in_a_context(natural, contexts):
+    assert len(natural) == 240
+    drawn = {text: context for text, context in contexts.items() if context.words}
+    assert Counter(pair.context for pair in natural) == dict.fromkeys(drawn, 2 * suite.PER_KIND)
+    for context in drawn.values():
+        own = [pair for pair in natural if pair.context == context.text]
+        assert Counter(pair.labels[2] for pair in own) == dict.fromkeys(suite.KINDS, suite.PER_KIND)
+        words = [word for pair in own for word in (pair.a, pair.b)]
         assert len(set(words)) == len(words)
-        assert not set(words) & {word.strip(",").lower() for word in context.split()}
+        assert not set(words) & {word.strip(",.").lower() for word in context.text.split()}
+        listed = {word.text: word.kind for word in context.words}
+        for pair in own:
+            assert pair.labels[2] == (suite.SAME if listed[pair.a] == listed[pair.b] else suite.OTHER)
+    assert len({frozenset((pair.a, pair.b)) for pair in natural}) == len(natural)
+
+
+def test_each_natural_pair_has_a_match_in_a_context_where_neither_word_can_stand(pairs, natural, contexts):
+    by_id = {pair.id: pair for pair in natural}
+    matched = [pair for pair in pairs if natural_of(pair) is not None]
+    assert sorted(natural_of(pair) for pair in matched) == sorted(by_id)
+    for pair in matched:
+        original = by_id[natural_of(pair)]
+        assert (pair.a, pair.b, pair.labels[:3]) == (original.a, original.b, ("suite", "unnatural", original.labels[2]))
+        place = contexts[pair.context]
+        assert pair.context != original.context
+        assert not {pair.a, pair.b} & {word.text for word in place.words}
+        own = {word.text: word.kinds for word in contexts[original.context].words}
+        assert not (own[pair.a] | own[pair.b]) & place.fits, pair.id
+    assert max(Counter(pair.context for pair in matched).values()) < len(matched) / 4
+
+
+def test_controls_have_words_of_natural_pairs(pairs, natural):
+    words = {(pair.a, pair.b) for pair in natural}
+    for tag in (suite.RANDOM, suite.EMPTY):
+        own = [pair for pair in pairs if tag in pair.labels]
+        assert len(own) == suite.PER_CONTROL
+        assert {(pair.a, pair.b) for pair in own} <= words
+        assert {len(pair.context.split()) for pair in own} == {suite.RANDOM_LENGTH if tag == suite.RANDOM else 0}
 
 
 def test_the_published_words_are_not_in_their_own_context(pairs, root):
     published = {(p.context, word) for p in read_pairs(root / POST) for word in (p.a, p.b)}
-    assert {context for context, _ in published} <= {pair.context for pair in pairs}
     assert not published & {(pair.context, word) for pair in pairs for word in (pair.a, pair.b)}
-
-
-def test_a_pairs_stratum_is_that_of_its_words(pairs, lexicon):
-    group = {word: found for found in lexicon for word in found.words}
-    for pair in pairs:
-        a, b = group[pair.a], group[pair.b]
-        same = "same-class" if a == b else "same-pos" if a.part_of_speech == b.part_of_speech else "cross-pos"
-        assert pair.tags.split(";")[:2] == ["suite", same], pair.id
-        assert pair.id == f"suite-{suite.pair_name(pair)}-{pair.a}-{pair.b}"
-
-
-def test_no_part_of_speech_is_rare(pairs, lexicon):
-    speech = {word: found.part_of_speech for found in lexicon for word in found.words}
-    counts = Counter(speech[word] for pair in pairs for word in (pair.a, pair.b))
-    assert max(counts.values()) < 1.3 * min(counts.values())
 
 
 @pytest.mark.parametrize("name", sorted(vocabularies.SOURCES))
@@ -114,7 +120,7 @@ def test_a_word_of_two_tokens_is_refused(tokenizers):
     with pytest.raises(InputError, match=r"tokenizer gpt2, pair 'x'.*in place of 'zebrafish'"):
         suite.check_tokens([Pair("x", "The house was", "old", "zebrafish", "")], {"gpt2": tokenizers["gpt2"]})
     with pytest.raises(InputError, match="choose another seed"):
-        suite.check_tokens([Pair("x", "old", "red", "new", "suite;same-pos;random-tokens")], tokenizers)
+        suite.check_tokens([Pair("x", "old", "red", "new", "suite;random-tokens")], tokenizers)
 
 
 def test_the_builder_makes_the_committed_files(folder):
@@ -122,76 +128,120 @@ def test_the_builder_makes_the_committed_files(folder):
         assert (folder / name).read_bytes() == text.encode(), f"{name}: run `make suite`"
 
 
-def test_another_seed_draws_other_pairs(lexicon, pairs):
-    other = suite.draw(lexicon, [], seed=2)
-    assert len(other) == len(pairs)
-    assert len(set(other) & set(pairs)) < len(pairs) / 10
+def test_another_seed_draws_other_pairs(contexts, natural):
+    other = suite.draw(list(contexts.values()), [], seed=2)
+    words = {frozenset((pair.a, pair.b)) for pair in natural}
+    assert len(words & {frozenset((pair.a, pair.b)) for pair in other if NATURAL in pair.labels}) < len(words) / 4
 
 
-def test_too_small_a_lexicon_is_refused(lexicon):
-    with pytest.raises(InputError, match=r"only \d+ same-class pairs, and 8 are needed"):
-        suite.draw(lexicon[:7], [])
+def small(tmp_path, words: str, contexts: str = ""):
+    head = "name\tkind\tcontext\tfits\n"
+    (tmp_path / suite.CONTEXTS).write_text(head + (contexts or "one\tmodal\tYou can\tlexical-verb-base;adverb\n"))
+    (tmp_path / suite.WORDS).write_text(
+        "context\tword\tclass\tall_classes\none\tgo\tlexical-verb-base\tlexical-verb-base\n" + words
+    )
+    return suite.read_contexts(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dog\tnoun\tpet", "line 3: 'dog' is already in the lexicon"),
-        ("Cat\tnoun\tanimal", "line 3: 'Cat' is not one word"),
-        ("cat\tverb\tanimal", "line 3: class 'animal' is noun in an earlier line"),
-        ("cat\tnoun", "line 3: 2 columns"),
+        ("one\tgo\tadverb\tadverb", r"words\.tsv, line 3: 'go' is already a word of this context"),
+        ("one\tg-o\tadverb\tadverb", "line 3: 'g-o' is not one word"),
+        ("one\tsoon\tadverb\tnoun", "line 3: the class adverb is not among noun"),
+        ("one\tsoon\tadverbial\tadverbial", "line 3: 'adverbial' is not a word class"),
+        ("one\tdog\tnoun\tnoun", r"contexts\.tsv, line 2: 'dog' is a noun, which is not in the last column"),
+        ("two\tsoon\tadverb\tadverb", r"there is no context 'two' in contexts\.tsv"),
+        ("one\tsoon", "line 3: 2 columns"),
     ],
 )
-def test_a_wrong_line_of_the_lexicon_is_named(tmp_path, line, message):
-    path = tmp_path / "lexicon.tsv"
-    path.write_text(f"word\tpart_of_speech\tclass\ndog\tnoun\tanimal\n{line}\n")
+def test_a_wrong_line_is_named(tmp_path, line, message):
     with pytest.raises(InputError, match=message):
-        suite.read_lexicon(path)
+        small(tmp_path, line + "\n")
+
+
+def test_too_few_words_and_a_context_without_contrast_are_refused(tmp_path, contexts):
+    with pytest.raises(InputError, match="context one: too few words for 4 same-class pairs"):
+        suite.draw(small(tmp_path, ""), [])
+    (first, *_) = contexts.values()
+    with pytest.raises(InputError, match="there is no context where neither word can stand"):
+        suite.draw([first], [])
 
 
 # ---- sampling ----------------------------------------------------------------------------------------------------
 
 
-def test_a_larger_sample_holds_the_smaller_one(pairs):
-    whole = sample(pairs, len(pairs), 0)
-    assert sorted(whole) == sorted(pairs)
-    for size in (0, 1, 30, 48, 100):
-        assert sample(pairs, size, 0) == whole[:size]
+def test_a_larger_sample_holds_the_smaller_one(natural):
+    whole = sample(natural, len(natural), 0)
+    assert sorted(whole) == sorted(natural)
+    for size in (0, 1, 48, 96):
+        assert sample(natural, size, 0) == whole[:size]
 
 
-@pytest.mark.parametrize("size", [10, 30, 48, 77, 200])
-def test_a_sample_is_even(pairs, size):
-    drawn = sample(pairs, size, 0)
+@pytest.mark.parametrize("size", [10, 48, 96, 200])
+def test_a_sample_is_even(natural, size):
+    drawn = sample(natural, size, 0)
     for key, most in (
         (lambda pair: (pair.context, pair.tags), 1),
         (lambda pair: pair.context, 1),
-        (lambda pair: pair.tags.split(";")[1], 2),
+        (lambda pair: pair.tags, 2),
     ):
-        counts = Counter(dict.fromkeys(map(key, pairs), 0))
+        counts = Counter(dict.fromkeys(map(key, natural), 0))
         counts.update(map(key, drawn))
         assert max(counts.values()) - min(counts.values()) <= most
 
 
-def test_a_sample_follows_from_the_seed_and_not_from_the_order(pairs):
-    assert sample(pairs[::-1], 48, 0) == sample(pairs, 48, 0)
-    assert set(sample(pairs, 48, 1)) != set(sample(pairs, 48, 0))
+def test_a_sample_follows_from_the_seed_and_not_from_the_order(natural):
+    assert sample(natural[::-1], 48, 0) == sample(natural, 48, 0)
+    assert set(sample(natural, 48, 1)) != set(sample(natural, 48, 0))
 
 
 def section(folder, **changes):
-    default = {"table": folder / "post.tsv", "suite": folder / suite.TABLE, "sample": "all", "seed": 0}
+    default = {"table": folder / "post.tsv", "suite": folder / suite.TABLE, "sample": "all", "deep": 48, "seed": 0}
     return {**default, **changes}
 
 
-def test_a_run_has_the_table_and_the_sample(folder, pairs):
+@pytest.mark.parametrize(("size", "deep", "went"), [(96, 48, 48), (96, "all", 96), (24, 48, 24), (96, 0, 0)])
+def test_a_run_has_the_table_the_natural_pairs_their_matches_and_controls(folder, natural, size, deep, went):
     post = read_pairs(folder / "post.tsv")
-    assert pairs_of(section(folder, suite="")) == post
-    assert pairs_of(section(folder, sample=0)) == post
-    assert pairs_of(section(folder, sample=48)) == post + sample(pairs, 48, 0)
-    assert sorted(pairs_of(section(folder))) == sorted(post + pairs)
+    found = pairs_of(section(folder, sample=size, deep=deep))
+    assert found[: len(post)] == post
+    drawn = found[len(post) : len(post) + size]
+    assert [pair._replace(tags=pair.tags.removesuffix(";deep")) for pair in drawn] == sample(natural, size, 0)
+    assert [depth.DEEP in pair.labels for pair in drawn] == [True] * went + [False] * (size - went)
+    others = found[len(post) + size :]
+    assert {natural_of(pair) for pair in others if natural_of(pair)} == {pair.id for pair in drawn}
+    controls = [pair for pair in others if natural_of(pair) is None]
+    assert Counter(pair.labels[1] for pair in controls) == dict.fromkeys(
+        (suite.RANDOM, suite.EMPTY), size // PER_CONTROL
+    )
+
+
+def test_without_a_suite_or_a_sample_there_is_the_table_alone(folder):
+    post = read_pairs(folder / "post.tsv")
+    assert pairs_of(section(folder, suite="")) == post == pairs_of(section(folder, sample=0))
+
+
+def test_how_deep_a_pair_goes():
+    own, deep, wide = (Pair("x", "The", "a", "b", tags) for tags in ("", "suite;natural;deep", "suite;natural"))
+    every = {"stride": 2, "trace_layer": 1, "trained": True}
+    assert [depth.layers_of(pair, [0, 1, 2, 3, 4], **every) for pair in (own, deep, wide)] == [
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 4],
+        [1],
+    ]
+    assert depth.layers_of(deep, [0, 1, 2], **{**every, "trained": False}) == [1]
+    stages = ("freeze", "jacobian", "spline")
+    into = {
+        (pair.tags, trained): [stage for stage in stages if depth.goes_into(pair, stage, trained=trained)]
+        for pair in (own, deep, wide)
+        for trained in (True, False)
+    }
+    assert list(into.values()) == [[*stages], [*stages], [*stages], ["spline"], [], []]
 
 
 def test_what_is_wrong_with_a_suite_is_said(folder, tmp_path):
-    with pytest.raises(InputError, match=r"prompts\.sample is 241 but .* has only 240 pairs"):
+    with pytest.raises(InputError, match=r"prompts\.sample is 241 but .* has only 240 natural pairs"):
         pairs_of(section(folder, sample=241))
     with pytest.raises(InputError, match=r"none\.tsv does not exist"):
         pairs_of(section(folder, suite="none.tsv"))
@@ -207,12 +257,12 @@ def test_what_is_wrong_with_a_suite_is_said(folder, tmp_path):
     with pytest.raises(InputError, match="cannot be read as the manifest"):
         pairs_of(section(folder, suite=edited))
     (tmp_path / suite.MANIFEST).unlink()
-    assert len(pairs_of(section(folder, suite=edited))) == 242
+    assert pairs_of(section(folder, suite=edited))
 
 
-def test_the_manifest_counts_what_is_there(folder, pairs):
+def test_the_manifest_counts_what_is_there(folder, pairs, contexts):
     found = json.loads((folder / suite.MANIFEST).read_text())
-    assert found["pairs"] == len(pairs) == sum(found["pairs_per_stratum"].values())
-    assert [(entry["context"], entry["pairs"]) for entry in found["contexts"]] == [
-        (context, 24) for context in dict.fromkeys(pair.context for pair in pairs)
-    ]
+    assert found["pairs"] == len(pairs) == sum(found["pairs_per_tags"].values())
+    assert [entry["name"] for entry in found["contexts"]] == [context.name for context in contexts.values()]
+    unnatural = Counter(pair.context for pair in pairs if suite.UNNATURAL in pair.labels)
+    assert [entry["unnatural_pairs"] for entry in found["contexts"]] == [unnatural[text] for text in contexts]

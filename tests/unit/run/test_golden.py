@@ -81,6 +81,7 @@ def test_every_table_of_results_is_watched():
         "tokens",
         "codes",
         "neurons",
+        "robustness",
         "claim_values",
         "figures",
     }
