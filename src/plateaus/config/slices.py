@@ -68,6 +68,7 @@ def about(config: Config, model: str) -> dict[str, Any]:
         "series": told.get("series", ""),
         "training_step": told.get("step", 0),
         "trained": told["source"] != "random",
+        "like": told.get("like", ""),
     }
 
 

@@ -155,7 +155,7 @@ def is_plateau(found: Sharpness[Any], rule: Rule) -> Any:
 
 
 def strength(w: Any, w_path: Any) -> Any:
-    """Return s = 1 - w / w_path: 0 for an output that follows the path, 1 for a jump, below 0 for one that is slower."""
+    """Return s = 1 - w / w_path: 0 for an output that follows the path, 1 for a jump, negative for a slower one."""
     return 1 - w / w_path
 
 

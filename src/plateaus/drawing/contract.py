@@ -23,6 +23,7 @@ class About(NamedTuple):
         training_step: Step of the checkpoint in that training run.
         trained: True if the weights were trained, False if they were drawn at random.
         parameters: Number of weights; 0 if it is not known.
+        like: For random weights, id of the model whose architecture they have; empty for a trained model.
     """
 
     layernorm: bool = True
@@ -31,6 +32,7 @@ class About(NamedTuple):
     training_step: int = 0
     trained: bool = True
     parameters: int = 0
+    like: str = ""
 
 
 class Settings(NamedTuple):

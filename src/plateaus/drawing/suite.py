@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import log
 from typing import NamedTuple
 
 import pandas as pd
@@ -91,31 +89,8 @@ def curves(results: Results, model: str, settings: Settings, yardstick: Yardstic
 
 
 def random_copies(results: Results, settings: Settings) -> dict[str, str]:
-    """Map each trained model to the model of the run that has its architecture and random weights, if there is one.
-
-    The tables do not say whose architecture random weights copy. It is taken to be that of a model with as many layers
-    and the same tokens, and among several, that with the nearest number of weights.
-    """
-    shapes = {model: _shape(results, model) for model in results.models}
-    copies = [model for model in results.models if not settings.about(model).trained]
-
-    def factor_from(model: str) -> Callable[[str], float]:
-        return lambda copy: abs(log(_weights(settings, copy) / _weights(settings, model)))
-
-    found = {}
+    """Map each trained model to the first model of the run that has its architecture and random weights, if any."""
+    found: dict[str, str] = {}
     for model in results.models:
-        alike = [copy for copy in copies if shapes[copy] == shapes[model]]
-        if settings.about(model).trained and alike:
-            found[model] = min(alike, key=factor_from(model))
-    return found
-
-
-def _weights(settings: Settings, model: str) -> int:
-    return settings.about(model).parameters or 1
-
-
-def _shape(results: Results, model: str) -> tuple[int, tuple[int, ...]]:
-    """Return a model's number of layers, and the ids of the last tokens of all prompts."""
-    sharpness, ends = results.table(model, tables.SHARPNESS), results.table(model, tables.ENDPOINTS)
-    layers = int(sharpness.loc[sharpness["site"] == LOGITS, "record_layer"].max())
-    return layers, (*ends["token_a"].astype(int), *ends["token_b"].astype(int))
+        found.setdefault(settings.about(model).like, model)
+    return {model: copy for model, copy in found.items() if model}

@@ -250,11 +250,11 @@ class Evidence:
 
         Returns:
             None if fewer pooled pairs than `Rules.min_pairs` have a finite value.
-
-        Raises:
-            NotTested: there are fewer pooled pairs than `Rules.min_pairs`.
         """
-        pairs = [pair for pair in self.pooled if np.isfinite(values.get(pair, np.nan))]
+        try:
+            pairs = [pair for pair in self.pooled if np.isfinite(values.get(pair, np.nan))]
+        except NotTested:  # too few pairs, as the primary measure says with its values
+            return None
         if len(pairs) < self.rules.min_pairs:
             return None
         x = np.array([values[pair] for pair in pairs])

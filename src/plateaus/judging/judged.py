@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,10 +73,11 @@ class Judged(NamedTuple):
 
 
 class Verdicts(NamedTuple):
-    """The contents of claims.json: the decision rules, and one entry per claim and model."""
+    """The contents of claims.json: the decision rules, one entry per claim and model, and the agreement of models."""
 
     rules: dict[str, Any]
     judged: tuple[Judged, ...]
+    agreement: Mapping[str, Any] = {}
 
     @property
     def claims(self) -> list[str]:
@@ -95,7 +96,8 @@ class Verdicts(NamedTuple):
 @cache
 def _load(path: Path, _stamp: int) -> Verdicts:
     whole = json.loads(path.read_text(encoding="utf-8"))
-    return Verdicts(whole["rules"], tuple(Judged(entry) for entry in whole["claims"]))
+    judged = tuple(Judged(entry) for entry in whole["claims"])
+    return Verdicts(whole["rules"], judged, whole.get("agreement", {}))
 
 
 def verdicts(root: Path) -> Verdicts:

@@ -89,15 +89,13 @@ def dose(evidence: Evidence, values: Mapping[str, float]) -> Secondary | None:
 
     Returns:
         None if fewer pooled pairs than `Rules.min_pairs` have both values.
-
-    Raises:
-        NotTested: there are fewer pooled pairs than `Rules.min_pairs`, or no strengths.
     """
-    strength = of_logits(evidence, "strength")
+    try:
+        strength, pooled = of_logits(evidence, "strength"), evidence.pooled
+    except NotTested:
+        return None
     pairs = [
-        pair
-        for pair in evidence.pooled
-        if np.isfinite(values.get(pair, np.nan)) and np.isfinite(strength.get(pair, np.nan))
+        pair for pair in pooled if np.isfinite(values.get(pair, np.nan)) and np.isfinite(strength.get(pair, np.nan))
     ]
     if len(pairs) < evidence.rules.min_pairs:
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from plateaus.judging.agreement import across
 from plateaus.judging.interface import Rules
 from plateaus.judging.verdicts import Judgement, minimal_effect, number, orient, p_text
 from plateaus.judging.words import SYMBOLS
@@ -103,8 +104,17 @@ def counter_examples(one: Judgement, pooled: Sequence[str]) -> list[tuple[str, f
     return sorted(values, key=lambda item: (support(item), item[0]))[:WORST]
 
 
-def as_json(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules) -> dict[str, Any]:
-    """Return all rules and verdicts as JSON data; numbers that are not finite become null."""
+def as_json(
+    judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules, random: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return all rules and verdicts as JSON data; numbers that are not finite become null.
+
+    Args:
+        judged: All claims and models.
+        pooled: Model to the pairs that are pooled.
+        rules: The decision rules.
+        random: Ids of the models with random weights, which have no part in the agreement across models.
+    """
     claims = []
     for one in judged:
         found = one.finding
@@ -139,7 +149,9 @@ def as_json(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], ru
                 ],
             }
         claims.append(entry)
-    whole = {"rules": {**rules._asdict(), "minimal_effects": dict(rules.minimal_effects)}, "claims": claims}
+    agreement = {one.claim: {**one._asdict(), "sentence": one.sentence} for one in across(judged, random, rules)}
+    told = {**rules._asdict(), "minimal_effects": dict(rules.minimal_effects)}
+    whole = {"rules": told, "claims": claims, "agreement": agreement}
     cleaned: dict[str, Any] = _finite(whole)
     return cleaned
 
@@ -154,8 +166,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def as_markdown(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules) -> str:
-    """Return all verdicts as Markdown: for each model a table, then a paragraph per claim."""
+def as_markdown(
+    judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]], rules: Rules, random: Collection[str] = ()
+) -> str:
+    """Return all verdicts as Markdown; the arguments are those of `as_json`.
+
+    If there are several trained models, it begins with a line per claim on how far they agree. Then each model has a
+    table, and a paragraph per claim.
+    """
     lines = [
         "# Claims",
         "",
@@ -163,6 +181,9 @@ def as_markdown(judged: Sequence[Judgement], pooled: Mapping[str, Sequence[str]]
         f"that were tested. The {100 * (1 - rules.alpha):g} % intervals come from {rules.resamples} draws of a "
         "bootstrap over words and contexts. The smallest effect that counts is fixed for every claim in the config.",
     ]
+    agreed = across(judged, random, rules)
+    if agreed:
+        lines += ["", "## Across models", "", *(f"- {one.sentence}" for one in agreed)]
     for model in dict.fromkeys(one.model for one in judged):
         mine = [one for one in judged if one.model == model]
         lines += [

@@ -316,6 +316,13 @@ class Page:
         if self.settings.robust:
             print(page_tables.robust(self.results, self.settings.robust))
 
+    def agreement(self) -> None:
+        """Print one sentence per claim on how far the trained models agree, if the run has several."""
+        found = judged.verdicts(self.results.root).agreement
+        if found:
+            print("**Across models.** How far the trained models of this run agree:\n")
+            print("\n".join(f"- {one['sentence']}" for one in found.values()) + "\n")
+
     @property
     def claims_alpha(self) -> Text:
         """The significance level of the tests."""

@@ -29,6 +29,7 @@ VECTOR_IN_MEMORY = 3.0
 """Copies of a recorded vector: the recorded one, the stacked one, and the one in the Arrow table."""
 LOGITS_COPIES = 6  # of one path's logits, while they are measured
 COORDINATES_COPIES = 4  # of the coordinates of the logits of several paths, while they are measured
+DISTRIBUTION_COPIES = 4  # of one path's next-token distributions in float64, while they are compared
 ROOT_COPIES = 4  # of the square root behind the coordinates, while it is computed
 ROOT_BYTES = 1.3e8
 """Memory for the part of the unembedding from which this square root is computed at a time, with its copy."""
@@ -61,12 +62,20 @@ ROW_BYTES = {
     "tokens": 5.0,
     "neurons": 4.0,
     "sharpness": 31.0,
+    "robustness": 18.0,
 }
 """Bytes on disk of one row of each table, without its vectors and codes."""
 OTHER_ROW = 8.0
 
 # ---- time: seconds of processor time divided by the number of threads
-EFFICIENCY = {"extract": 0.15, "interpolate": 0.62, "freeze": 0.68, "jacobian": 0.72, "spline": 0.7}
+EFFICIENCY = {
+    "extract": 0.15,
+    "interpolate": 0.62,
+    "freeze": 0.68,
+    "jacobian": 0.72,
+    "spline": 0.7,
+    "robustness": 0.6,
+}
 """Share of the measured matrix speed that each stage reaches: short prompts read every weight for only a few rows, the
 rows of a sweep come in hundreds, and the Jacobians are large products."""
 SELFCHECK_BYTES = 2e4

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
-from plateaus.config.stages import FOLLOWS, STAGES
+from plateaus.config.slices import robust_models, robust_pairs
+from plateaus.config.stages import FOLLOWS, follows
 from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
@@ -125,12 +126,14 @@ def make(
                     if shard == min(shards):
                         cost = cost._replace(flop=cost.flop + check.flop, disk=cost.disk + check.disk)
                 costs[stage, model, shard] = cost
+        if model in robust_models(config) and (robust := robust_pairs(config, pairs)):
+            costs["robustness", model, ALL] = _cost("robustness", shape, settings, [sizes[one] for one in robust], 1.0)
         seconds = {
             key: _fetch_seconds(entry["source"], shape) if key[0] == "fetch" else _seconds(key[0], cost, shape, gflops)
             for key, cost in costs.items()
         }
-        lines += [_line(model, stage, costs, seconds, gflops) for stage in ("fetch", *SHARD_STAGES)]
-        jobs += [Job(key, seconds[key], cost.memory, _after(key, entry)) for key, cost in costs.items()]
+        lines += [_line(model, stage, costs, seconds, gflops) for stage in dict.fromkeys(key[0] for key in costs)]
+        jobs += [Job(key, seconds[key], cost.memory, _after(key, entry, shards)) for key, cost in costs.items()]
     known = len(config["models"]) - len(unknown)
     after: tuple[Key, ...] = tuple(job.key for job in jobs)
     for stage in calibration.LIGHT:
@@ -144,7 +147,7 @@ def make(
         here = {job.key for job in jobs}
         jobs = [job._replace(after=tuple(key for key in job.after if key in here)) for job in jobs]
         schedule = simulate(jobs, slots)
-    unplanned = tuple(stage for stage in STAGES if stage not in {line.stage for line in lines} and known)
+    unplanned = tuple(stage for stage in follows(config) if stage not in {line.stage for line in lines} and known)
     return Plan(tuple(lines), tuple(unknown), unplanned, schedule)
 
 
@@ -214,6 +217,9 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
             )  # fmt: skip
         case "spline":
             return len(pairs) * flops.spline(shape, steps, traced)
+        case "robustness":
+            swept = sum(flops.robustness(shape, pair.prefix, steps, settings.trace_layer) for pair in pairs)
+            return swept + 2 * FLOAT64 * flops.logit_root(shape)  # of both models, with and without rounded weights
         case _:
             return 0.0
 
@@ -266,9 +272,11 @@ def _line(
     )
 
 
-def _after(key: Key, entry: Mapping[str, object]) -> tuple[Key, ...]:
+def _after(key: Key, entry: Mapping[str, object], shards: Iterable[str]) -> tuple[Key, ...]:
     """Return the keys of the jobs that a job waits for."""
     stage, model, shard = key
     if stage == "fetch":
         return (("fetch", str(entry["like"]), ALL),) if "like" in entry else ()
+    if stage == "robustness":
+        return tuple(("extract", model, one) for one in shards)
     return tuple((before, model, ALL if before == "fetch" else shard) for before in FOLLOWS[stage])

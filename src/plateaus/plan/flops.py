@@ -130,6 +130,30 @@ def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditi
     return prefix_run(shape, prefix) + len(conditions) * each + secants
 
 
+def robust_curves(steps: int, trace_layer: int) -> list[tuple[int, int]]:
+    """Return the steps and the interpolation layer of each curve of one pair in the stage robustness.
+
+    These are the run's own setting, the other kind of path, swapped words, another beginning and rounded weights; half
+    and twice the steps; layers 0 to 2; and the embedding, which is counted as layer 0.
+    """
+    same, layers = [(steps, trace_layer)] * 5, [(steps, layer) for layer in (0, 1, 2, 0)]
+    return [*same, (steps // 2, trace_layer), (2 * steps, trace_layer), *layers]
+
+
+def robustness(shape: Shape, prefix: int, steps: int, trace_layer: int) -> float:
+    """Count the stage robustness for one pair: every curve runs both prompts, the prefix, a sweep and two yardsticks.
+
+    `logit_root` is not included.
+    """
+    curves = robust_curves(steps, trace_layer)
+    each = 2 * sequence(shape, prefix + 1) + prefix_run(shape, prefix)
+    swept = sum(
+        sweep(shape, prefix, points, [layer]) + path_logits(shape, points) + points * logits_row(shape)
+        for points, layer in curves
+    )
+    return len(curves) * each + swept + steps * block_row(shape, prefix)
+
+
 def gram(shape: Shape) -> float:
     """Count the Gram matrices of one layer (`mlp_jacobian.gram`).
 

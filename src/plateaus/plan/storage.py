@@ -135,6 +135,8 @@ def rows(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]
             curves = sum(_curve_rows(1, pair.layers, shape) + 1 for pair in pairs)
             frozen = len(settings.conditions) * _curve_rows(1, settings.freeze_layers, shape)
             return {"sharpness": curves + sum("freeze" in pair.stages for pair in pairs) * frozen}
+        case "robustness":
+            return {"robustness": 2 * count * len(flops.robust_curves(steps, settings.trace_layer))}
         case _:
             raise ValueError(f"the plan has no cost model for the stage {stage}")
 
@@ -189,6 +191,7 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
         "freeze": _freeze,
         "jacobian": _jacobian,
         "spline": _spline,
+        "robustness": _robustness,
     }
     base = calibration.BASE_BYTES + calibration.TOKEN_BYTES * shape.vocabulary
     converting = 0.0
@@ -212,6 +215,8 @@ def loaded_bytes(stage: str, shape: Shape, settings: Settings) -> float:
     left = calibration.EMBEDDINGS_LEFT["LayerNorm" if shape.centred else "RMSNorm"] * embedding
     if settings.narrow:  # add the widest matrix in float32, while it is read
         return left / 2 + shape.file_bytes + max(embedding, 4.0 * shape.d_model * shape.d_mlp)
+    if stage == "robustness" and not converted(shape):  # the rounded weights are a copy of the mapped file
+        return left + 2 * shape.model_bytes
     if stage == "spline" and not converted(shape):
         return left + 4.0 * settings.traced(shape) * shape.mlp_weights
     return left + shape.model_bytes
@@ -312,3 +317,10 @@ def _spline(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> floa
     mlp = (shape.mlp_inputs + 1) * 4.0 * shape.d_model * shape.d_mlp
     kept = _table_bytes("spline", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices
+
+
+def _robustness(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    """Return the bytes of the longest path, or of its next-token distributions in float64 while they are compared."""
+    longest_path = settings._replace(steps=2 * settings.steps)
+    distributions = calibration.DISTRIBUTION_COPIES * 8.0 * longest_path.steps * shape.vocabulary
+    return max(_sweep(shape, longest_path, pairs, 1), _logits(shape, longest_path), distributions)

@@ -46,9 +46,9 @@ def claims(job: Job) -> None:
     judged = judge(tested, rules)
     pooled = {model: testing.pooled_of(source, model, rules) for model in models.names}
     with atomic_path(job.root / "claims.md") as path:
-        path.write_text(written.as_markdown(judged, pooled, rules), encoding="utf-8")
+        path.write_text(written.as_markdown(judged, pooled, rules, models.random), encoding="utf-8")
     with atomic_path(job.root / "claims.json") as path:
-        found = written.as_json(judged, pooled, rules)
+        found = written.as_json(judged, pooled, rules, models.random)
         path.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     metadata = {"parameters": digest(job.slice), "code": code_digest(job.stage)}
     for table, rows in (

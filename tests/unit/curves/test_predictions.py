@@ -41,5 +41,3 @@ def test_the_measures_are_those_of_scipy_at_any_length(model, steps):
     assert torch.isnan(found.step_size[-1])
     assert (found.detour >= -1e-9).all()  # the triangle inequality
     np.testing.assert_allclose(found.projection[[0, -1]], [0, 1], atol=1e-9)
-
-

@@ -40,7 +40,7 @@ def results(tmp_path_factory) -> Results:
         rows = [
             {
                 "pair": pair, "stage": "interpolate", "condition": "none", "interp_layer": layer, "site": "logits",
-                "record_layer": LAYERS, "w": width(model, pair) if layer == 0 else 0.99, "plateau": False,
+                "record_layer": LAYERS, "w": width(model, pair) if layer == 0 else 0.99, "plateau": False, "half_plateau": False,
             }
             for pair in PAIRS
             for layer in (0, 1)

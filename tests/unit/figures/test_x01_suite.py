@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from statistics import median
 
 import numpy as np
@@ -42,9 +41,9 @@ MEMBERS = {
 }
 MODELS = {
     "m": About(parameters=100),
-    "m-random": About(parameters=100, trained=False),
+    "m-random": About(parameters=100, trained=False, like="m"),
     "n": About(parameters=900),
-    "n-random": About(parameters=900, trained=False),
+    "n-random": About(parameters=900, trained=False, like="n"),
 }
 SHARDS = ("s0-of-2", "s1-of-2")
 STRONG = {
@@ -219,17 +218,10 @@ def test_without_a_copy_there_is_no_line_of_it(tmp_path):
     assert "random weights" not in drawing.caption + drawing.alt + x01_suite.finding(results, "m", using)
 
 
-def test_a_copy_has_as_many_layers_the_same_tokens_and_the_nearest_size(results, tmp_path):
+def test_a_copy_is_the_first_one_of_its_model(results):
+    twice = SETTINGS._replace(models={**MODELS, "n-random": About(trained=False, like="m")})
     assert suite.random_copies(results, SETTINGS) == {"m": "m-random", "n": "n-random"}
-    for model in ("m", "m-random"):
-        make(tmp_path, models=(model,))
-        shutil.copytree(tmp_path / "data" / model, tmp_path / "data" / f"large-{model}")
-    about = {model: MODELS[model] for model in ("m", "m-random")}
-    about |= {f"large-{model}": one._replace(parameters=900) for model, one in about.items()}
-    family = Results(tmp_path, list(about), SHARDS)
-    assert suite.random_copies(family, SETTINGS._replace(models=about)) == {
-        "m": "m-random", "large-m": "large-m-random",
-    }  # fmt: skip
+    assert suite.random_copies(results, twice) == {"m": "m-random"}
 
 
 def page(results: Results, using: Settings) -> notebook.Page:

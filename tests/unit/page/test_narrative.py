@@ -287,7 +287,14 @@ def test_the_largest_differences_between_twins(page, capsys):
     curve = {
         name: ["big-in" if name == "pair" else "logits" if name == "site" else 0] for name in tables.INTERPOLATE.columns
     }
-    bare = {"stage": "interpolate", "condition": "none", "site": "logits", "pair": "big-in", "plateau": False}
+    bare = {
+        "stage": "interpolate",
+        "condition": "none",
+        "site": "logits",
+        "pair": "big-in",
+        "plateau": False,
+        "half_plateau": False,
+    }
     for model, more in (("m.1", 0.0), ("m-1", 0.25)):
         tables.write(
             notebook.table_path(root, model, tables.INTERPOLATE, "s0-of-1"),

@@ -27,6 +27,7 @@ from plateaus.plan.machine import machine
 from plateaus.prompts import sampling
 from plateaus.prompts.pairs import Pair, split, tokenise_with_file
 from plateaus.run import precheck
+from plateaus.stages import robustness
 from plateaus.stages.extract import endpoints
 from plateaus.stages.freeze import freeze_pair
 from plateaus.stages.interpolate import interpolate_pair
@@ -113,6 +114,17 @@ def test_sweeps_are_counted_to_the_last_product(case):
         )
     )  # fmt: skip
     assert frozen == pytest.approx(flops.freeze(shape, prefix, STEPS, [0, 2], CONDITIONS), rel=1e-9)
+
+
+def test_the_variants_of_a_strength_are_counted_closely(case):
+    model, shape, pair, _ = case
+    own = robustness.Variant("as in the run", "spherical", STEPS, 1, False)
+
+    def run():
+        for variant in robustness.variants(own, n_layers=model.n_layers, begins=False):
+            robustness.curves(model, pair, variant, memory_gb=1.0)
+
+    assert counted(run) == pytest.approx(flops.robustness(shape, len(pair.prefix), STEPS, 1), rel=0.02)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "olmo2", "gemma2"])
@@ -316,6 +328,18 @@ def test_totals_and_lines(schema, tmp_path):
     side_by_side = estimate.make(two, [PAIR], tmp_path, gflops=50.0, slots=2).schedule
     assert alone / 2 <= side_by_side.seconds < alone
     assert side_by_side.memory > plans[1].schedule.memory
+
+
+def test_robustness_has_a_line_for_each_trained_model_only_if_the_config_asks_for_it(schema, tmp_path):
+    models = {"m": {"source": "embedded"}, "r": {"source": "random", "like": "m"}}
+    pair = PAIR._replace(tags="suite;natural")
+    asked = resolved(schema, models, prompts={"shards": 2}, robustness={"pairs": 1})
+    plans = [estimate.make(one, [pair], tmp_path, gflops=50.0) for one in (resolved(schema, models), asked)]
+    lines = [[line for line in plan.lines if line.stage == "robustness"] for plan in plans]
+    assert lines[0] == []
+    assert [(line.model, line.jobs, line.rows) for line in lines[1]] == [("m", 1, 22)]
+    assert plans[1].unplanned == ()
+    assert plans[1].schedule.seconds == pytest.approx(plans[0].schedule.seconds + lines[1][0].seconds)
 
 
 def test_twice_the_speed_halves_the_computing_and_no_more(schema, tmp_path):
