@@ -32,9 +32,10 @@ TAIL = """
 ## Prompt pairs
 
 The table has the tab-separated columns `id`, `context`, `a`, `b`, `tags`. A pair is the two prompts `context + " " + a`
-and `context + " " + b`; a sixth column `separator` replaces the space, possibly by nothing. All their tokens except the last must be the same, so each word must be a single token for
-every model. Lines that begin with `#` are comments. Ids are used in file names, so they may contain only letters,
-digits, `.`, `_` and `-`. Tags are separated by semicolons.
+and `context + " " + b`; a sixth column `separator` replaces the space, possibly by nothing. All tokens except the last
+must be the same in both prompts, so each word must be a single token for every model. Lines that begin with `#` are
+comments. Ids are used in file names, so they may contain only letters, digits, `.`, `_` and `-`. Tags are separated by
+semicolons.
 """
 
 
