@@ -43,13 +43,13 @@ SUPPORTED = {
     "nemotron": Family("Nemotron-4, Minitron", "norms before", "squared ReLU"),
     "stablelm": Family("StableLM 3B, StableLM 2 1.6B", "norms before", "gated SiLU"),
     "neox": Family("GPT-NeoX, Pythia", "norms before, attention and MLP parallel", "GELU"),
-    "gptj": Family("GPT-J", "one norm before attention and MLP, which are parallel", "GELU"),
-    "phi": Family("Phi-1, Phi-1.5, Phi-2", "one norm before attention and MLP, which are parallel", "GELU"),
-    "falcon": Family("Falcon 7B", "one norm before attention and MLP, which are parallel", "GELU"),
-    "cohere": Family("Command R", "one norm before attention and MLP, which are parallel", "gated SiLU"),
-    "cohere2": Family("Command R7B, Command A", "one norm before attention and MLP, which are parallel", "gated SiLU"),
+    "gptj": Family("GPT-J", "one norm before, attention and MLP parallel", "GELU"),
+    "phi": Family("Phi-1, Phi-1.5, Phi-2", "one norm before, attention and MLP parallel", "GELU"),
+    "falcon": Family("Falcon 7B", "one norm before, attention and MLP parallel", "GELU"),
+    "cohere": Family("Command R", "one norm before, attention and MLP parallel", "gated SiLU"),
+    "cohere2": Family("Command R7B, Command A", "one norm before, attention and MLP parallel", "gated SiLU"),
     "stablelm2": Family(
-        "StableLM 2 12B", "one norm before attention and MLP, which are parallel, and of queries and keys", "gated SiLU"
+        "StableLM 2 12B", "one norm before, and of queries and keys, attention and MLP parallel", "gated SiLU"
     ),
     "olmo": Family("OLMo-1", "norms without weights before", "gated SiLU"),
     "llama": Family("Llama 2 and 3, SmolLM2", "RMSNorms before", "gated SiLU"),
