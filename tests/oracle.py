@@ -168,7 +168,12 @@ PARTS = {
     "opt": Parts(
         "self_attn", ("final_layer_norm", "fc1", "activation_fn", "fc2"), ("self_attn_layer_norm", "final_layer_norm")
     ),
-    # The module of the whole MLP adds the residual stream to its output.
+    # The modules of the whole attention and MLP add the residual stream to their outputs.
+    "bloom": Parts(
+        "self_attention.dense",
+        ("post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.gelu_impl", "mlp.dense_4h_to_h"),
+        ("input_layernorm", "post_attention_layernorm"),
+    ),
     "mpt": Parts("attn", ("norm_2", "ffn.up_proj", "ffn.act", "ffn.down_proj"), ("norm_1", "norm_2")),
 }
 """The parts of a block of each kind."""

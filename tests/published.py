@@ -86,6 +86,20 @@ RIGHT: dict[str, Config] = {
         vocab_size=n, hidden_size=32, num_layers=4, num_heads=4, attention_types=[[["global"], 4]],
         max_position_embeddings=64, intermediate_size=40, bos_token_id=0, eos_token_id=0,
     ),
+    "MPT StoryWriter (clipped)": lambda n: hf.MptConfig(
+        vocab_size=n, d_model=32, n_heads=4, n_layers=5, max_seq_len=64,
+        attn_config={"clip_qkv": 0.5, "alibi_bias_max": 16, "softmax_scale": 0.2},
+    ),
+    "Falcon RW (ALiBi)": lambda n: hf.FalconConfig(
+        vocab_size=n, multi_query=False, parallel_attn=False, alibi=True, bias=True, **FALCON
+    ),
+    "XGLM": lambda n: hf.XGLMConfig(
+        vocab_size=n, d_model=32, ffn_dim=48, num_layers=5, attention_heads=4, max_position_embeddings=64,
+        bos_token_id=0, eos_token_id=0,
+    ),
+    "Youtu (latent attention)": lambda n: hf.YoutuConfig(
+        vocab_size=n, q_lora_rank=16, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8, **MHA
+    ),
     "StarCoder (GPT-BigCode, narrow MLP, untied)": lambda n: hf.GPTBigCodeConfig(
         vocab_size=n, n_inner=40, tie_word_embeddings=False, **GPT2
     ),
@@ -201,20 +215,11 @@ RIGHT: dict[str, Config] = {
 """Option sets for which everything is right."""
 
 REFUSED: dict[str, Config] = {
-    "BLOOM": lambda n: hf.BloomConfig(
-        vocab_size=n, hidden_size=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
-    ),
-    "Falcon RW (ALiBi)": lambda n: hf.FalconConfig(
-        vocab_size=n, multi_query=False, parallel_attn=False, alibi=True, bias=True, **FALCON
+    "NeoX without attention biases": lambda n: hf.GPTNeoXConfig(vocab_size=n, attention_bias=False, **PLAIN),
+    "GPT-BigCode, multi-head": lambda n: hf.GPTBigCodeConfig(
+        vocab_size=n, multi_query=False, **GPT2
     ),
     "Falcon 40B": lambda n: hf.FalconConfig(vocab_size=n, num_kv_heads=2, new_decoder_architecture=True, **FALCON),
-    "XGLM": lambda n: hf.XGLMConfig(
-        vocab_size=n, d_model=32, ffn_dim=48, num_layers=5, attention_heads=4, max_position_embeddings=64,
-        bos_token_id=0, eos_token_id=0,
-    ),
-    "Youtu (latent attention)": lambda n: hf.YoutuConfig(
-        vocab_size=n, q_lora_rank=16, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8, **MHA
-    ),
     "BitNet (a norm inside the MLP)": lambda n: hf.BitNetConfig(vocab_size=n, **GATED),
     "OPT 350M (norms after)": lambda n: hf.OPTConfig(
         vocab_size=n, word_embed_proj_dim=16, do_layer_norm_before=False, **OPT

@@ -11,6 +11,7 @@ from transformers import (
     ApertusConfig,
     ArceeConfig,
     AutoModelForCausalLM,
+    BloomConfig,
     Cohere2Config,
     CohereConfig,
     Exaone4Config,
@@ -123,6 +124,9 @@ SHAPES = {
         window_size=4, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
     ),
     "mpt": lambda vocabulary: MptConfig(vocab_size=vocabulary, d_model=32, n_heads=4, n_layers=5, max_seq_len=64),
+    "bloom": lambda vocabulary: BloomConfig(
+        vocab_size=vocabulary, hidden_size=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
+    ),
     "gptj": lambda vocabulary: GPTJConfig(vocab_size=vocabulary, rotary_dim=4, **GPT2),
     "phi": lambda vocabulary: PhiConfig(vocab_size=vocabulary, **PLAIN),
     "falcon": lambda vocabulary: FalconConfig(

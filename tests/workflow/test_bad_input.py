@@ -362,7 +362,7 @@ def test_a_dropped_multiplier_stops_a_run_before_its_first_table(tiny_folder, tm
 
 
 def test_a_flipped_sign_stops_the_stage_that_is_computed_again(project: Project):
-    """Only the stage jacobian depends on the formula, so its job is the one that finds the mistake."""
+    """Only the stages jacobian and spline depend on the formula, so their jobs are the ones that find the mistake."""
     before = project.digests()
     break_source(
         project, "mechanism/mlp_jacobian.py", "    return hidden @ mlp.w_out.T\n", "    return -hidden @ mlp.w_out.T\n"
@@ -373,5 +373,5 @@ def test_a_flipped_sign_stops_the_stage_that_is_computed_again(project: Project)
     assert all(re.match(wrong, error) for error in errors)
     after = project.digests()
     assert {path for path in before if after.get(path) != before[path]} <= {
-        path for path in before if "/jacobian/" in path
+        path for path in before if re.search("/(jacobian|spline)/", path)
     }

@@ -39,6 +39,7 @@ SUPPORTED = {
     "gpt_bigcode": Family("SantaCoder, StarCoder", "norms before", "GELU"),
     "starcoder2": Family("StarCoder2", "norms before", "GELU"),
     "mpt": Family("MPT", "norms before", "GELU"),
+    "bloom": Family("BLOOM", "norms before", "GELU"),
     "opt": Family("OPT", "norms before", "ReLU"),
     "nemotron": Family("Nemotron-4, Minitron", "norms before", "squared ReLU"),
     "stablelm": Family("StableLM 3B, StableLM 2 1.6B", "norms before", "gated SiLU"),
@@ -90,6 +91,21 @@ def restore_scales(model: Any) -> None:
         exact = getattr(module, "scalar_embed_scale", None)
         if exact is not None:
             module.embed_scale.fill_(exact)
+
+
+def plain_gelu(model: Any) -> None:
+    """Replace BLOOM's GELU, which is coded for derivatives in reverse mode only, by the formula that it computes."""
+    for part in list(model.modules()):
+        for name, child in part.named_children():
+            if type(child).__name__ == "BloomGelu":
+                setattr(part, name, _BloomGelu())
+
+
+class _BloomGelu(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from transformers.models.bloom.modeling_bloom import bloom_gelu_forward
+
+        return bloom_gelu_forward(x)
 
 
 def has_norm(block: Any, name: str) -> bool:

@@ -12,8 +12,8 @@ from plateaus.prompts.pairs import Pair
 from tests import architectures, oracle, tiny
 
 DIFFERENTIATED = {
-    "neox", "qwen3", "gemma2", "gemma3", "olmo2", "olmo3", "phi3", "glm4", "exaone4", "apertus", "gpt_neo", "mpt", "gptj",
-    "falcon", "stablelm2",
+    "neox", "qwen3", "gemma2", "gemma3", "olmo2", "olmo3", "phi3", "glm4", "exaone4", "apertus", "gpt_neo", "mpt", "bloom",
+    "gptj", "falcon", "stablelm2",
 }  # fmt: skip
 """The kinds whose attention has no closed form here; that of all others has one."""
 
