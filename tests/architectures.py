@@ -7,12 +7,16 @@ prints the table of supported architectures with the errors; tests/unit/model/te
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -20,6 +24,7 @@ import torch
 from plateaus.data import canonical, tables
 from plateaus.data.results import table_path
 from plateaus.mechanism import mlp_jacobian, splines
+from plateaus.mechanism.attention_jacobian import LayerAttention
 from plateaus.model import architecture
 from plateaus.model.freezing import CONDITIONS
 from plateaus.model.mlp import Mlp
@@ -32,19 +37,20 @@ from plateaus.stages.freeze import freeze
 from plateaus.stages.interpolate import interpolate
 from plateaus.stages.jacobian import COMPONENTS, jacobian
 from plateaus.stages.job import Job
+from plateaus.stages.selfcheck import measure as selfcheck
 from plateaus.stages.spline import spline
 from tests import oracle, tiny
 
-PAIR = Pair("house-big-in", "The house was", "big", "in", "published")
+PAIR = Pair("car-big-in", "The old red car was", "big", "in", "published")
+"""The prompts are longer than the sliding windows of the tiny models."""
 STEPS = 7
 LAYERS = (0, 2)
 STAGES = {
     "extract": extract, "interpolate": interpolate, "freeze": freeze, "jacobian": jacobian, "spline": spline,
 }  # fmt: skip
 
-
-HINGES = ("gate_proj", "fc1", "c_fc", "dense_h_to_4h")
-"""Names of the modules whose output is the pre-activation of the MLP."""
+HINGES = ("gate_proj", "gate_up_proj", "up_proj", "fc1", "fc_in", "c_fc", "dense_h_to_4h")
+"""Names of the modules whose output is the pre-activation of the MLP, or its first half; the first one found is it."""
 
 
 class Row(NamedTuple):
@@ -59,6 +65,7 @@ class Row(NamedTuple):
         attention: Whether attention's Jacobian has a closed form or is differentiated.
         residual: Error of resid_pre + attn_out + mlp_out = resid_post, relative to the largest element.
         codes: Number of units whose spline code differs from that of the plain modules.
+        check: Largest error of the check that every run makes before it uses a model.
     """
 
     kind: str
@@ -69,10 +76,24 @@ class Row(NamedTuple):
     attention: str
     residual: float
     codes: int
+    check: float
 
 
-def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
-    """Run fetch, extract, interpolate, freeze, jacobian and spline as their commands do; return the tables by name."""
+def loaded_once() -> AbstractContextManager[Any]:
+    """Let all jobs in a `with` block use one model instead of loading it again, which would take most of the time."""
+    return mock.patch.object(Transformer, "load", functools.cache(Transformer.load))
+
+
+class Results(NamedTuple):
+    """What the stages wrote, by name of the table, the model that all of them used, and the largest error of its check."""
+
+    tables: dict[str, Any]
+    model: Transformer
+    check: float
+
+
+def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> Results:
+    """Run fetch, the model's check, extract, interpolate, freeze, jacobian and spline as their commands do."""
     table = folder / "pairs.tsv"
     folder.mkdir(parents=True, exist_ok=True)
     table.write_text("\t".join((*COLUMNS, SEPARATOR)) + "\n" + "\t".join(pair) + "\n", encoding="utf-8")
@@ -94,18 +115,22 @@ def run_stages(source: Path, folder: Path, pair: Pair = PAIR) -> dict[str, Any]:
     def job(stage: str, slice_: dict[str, Any]) -> Job:
         return Job(
             stage=stage, root=folder, model="tiny", shard=shard_of(pair.id, 1), slice=slice_,
-            model_folder=folder / "model", extra={"prompts": section}, threads=1, device="cpu",
+            model_folder=folder / "model", extra={"prompts": section, "check": list(pair)}, threads=1, device="cpu",
             memory_gb=1.0, progress=lambda _: None,
         )  # fmt: skip
 
     fetch(job("fetch", {"source": "local", "path": str(source)}))
-    for stage, function in STAGES.items():
-        function(job(stage, slices[stage]))
-    return {
+    with loaded_once():
+        errors = selfcheck(job("extract", slices["extract"]))
+        for stage, function in STAGES.items():
+            function(job(stage, slices[stage]))
+        model = Transformer.load(folder / "model", device="cpu", centre=False)
+    written = {
         declared.name: tables.read(declared, [table_path(folder, "tiny", declared, shard_of(pair.id, 1))])
         for declared in tables.TABLES.values()
         if declared.stage in STAGES
     }
+    return Results(written, model, max(error.error for error in errors))
 
 
 def ids(tokenizer: Any, pair: Pair) -> tuple[list[int], list[int]]:
@@ -140,7 +165,7 @@ def frozen_error(rows: Any, plain: torch.nn.Module, kind: str, both: tuple[list[
 
 
 def in_float64(mlp: Mlp) -> Mlp:
-    """Return the same branch in float64."""
+    """Return the same branch in float64; an activation function may have parameters of its own (Apertus)."""
 
     def double(record: Any) -> Any:
         return record._replace(
@@ -148,7 +173,16 @@ def in_float64(mlp: Mlp) -> Mlp:
         )
 
     post = None if mlp.post_norm is None else double(mlp.post_norm)
-    return Mlp(**{**double(mlp)._asdict(), "norm": double(mlp.norm), "post_norm": post})
+    function = mlp.activation
+    if isinstance(function, torch.nn.Module):
+        function = copy.deepcopy(function).double()
+    return Mlp(**{**double(mlp)._asdict(), "norm": double(mlp.norm), "post_norm": post, "activation": function})
+
+
+def jacobians(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """Return the Jacobian at every row, (rows, out, in), by autograd of the sum of a function that maps row by row."""
+    found: torch.Tensor = torch.autograd.functional.jacobian(lambda x: function(x).sum(0), rows, vectorize=True)
+    return found.transpose(0, 1)
 
 
 def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int = 2) -> Iterator[float]:
@@ -157,7 +191,7 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
     branch = oracle.mlp_branch(oracle.blocks_of(plain)[layer].double(), kind)
     torch.manual_seed(3)
     x = 2 * torch.randn(6, model.d_model, dtype=torch.float64) + 0.3
-    matrices = torch.stack([torch.autograd.functional.jacobian(lambda one: branch(one[None])[0], row) for row in x])
+    matrices = jacobians(branch, x)
     v = torch.randn_like(x)
     found = mlp_jacobian.jacobian_norms(mlp, mlp_jacobian.gram(mlp), x, mlp.linearise(x))
     for value, expected in (
@@ -178,20 +212,15 @@ def mlp_errors(model: Transformer, plain: torch.nn.Module, kind: str, layer: int
             return u * self.gain + self.bias
 
     bare = mlp._replace(norm=Affine(), post_norm=None)
-    expected = torch.stack(
-        [torch.autograd.functional.jacobian(lambda u: bare(mlp.norm.centre(u)[None])[0], row) for row in normalised]
-    )
-    expected = expected.flatten(1).norm(dim=1)
+    expected = jacobians(lambda u: bare(mlp.norm.centre(u)), normalised).flatten(1).norm(dim=1)
     yield float((found.mlp_fc - expected).norm() / expected.norm())
     norm, read = mlp_jacobian.separate_norm(mlp, x)
-    expected = torch.stack(
-        [torch.autograd.functional.jacobian(lambda one: norm(one[None])[0], row).norm() for row in read]
-    )
+    expected = jacobians(norm, read).flatten(1).norm(dim=1)
     yield float((found.norm - expected).norm() / expected.norm())
 
 
 def plain_block(plain: torch.nn.Module, ids_: list[int], at: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    """Return d resid_post[last] / d resid_post[first] at the last token, by autograd through the full sequence."""
+    """Return d resid_post[last] / d resid_post[first] at every row of `at`, by autograd through the full sequences."""
     blocks = oracle.blocks_of(plain)
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -199,38 +228,35 @@ def plain_block(plain: torch.nn.Module, ids_: list[int], at: torch.Tensor, first
 
         def patch(_: object, __: object, out: Any) -> Any:
             hidden = (out[0] if isinstance(out, tuple) else out).clone()
-            hidden[0, -1] = x
+            hidden[:, -1] = x
             return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
 
         def keep(_: object, __: object, out: Any) -> None:
-            kept.append((out[0] if isinstance(out, tuple) else out)[0, -1])
+            kept.append((out[0] if isinstance(out, tuple) else out)[:, -1])
 
         handles = [blocks[first].register_forward_hook(patch), blocks[last].register_forward_hook(keep)]
-        plain(torch.tensor([ids_]), use_cache=False)
+        plain(torch.tensor([ids_] * len(x)), use_cache=False)
         for handle in handles:
             handle.remove()
         return kept[0]
 
-    found: torch.Tensor = torch.autograd.functional.jacobian(run, at)
-    return found
+    return jacobians(run, at)
 
 
 def block_errors(found: dict[str, Any], plain: torch.nn.Module, ids_: list[int], n_layers: int) -> Iterator[float]:
     """Yield the relative errors of block and chain norms in the table `jacobian`, at three steps."""
     frame = found["jacobian"].to_pandas()
-    post = tables.vectors(found["trace"], "resid_post").reshape(n_layers - 1, STEPS, -1)
-    for step in (0, STEPS // 2, STEPS - 1):
-        for component, first, last in (("block", 2, 3), ("chain", 1, n_layers - 1)):
-            rows = frame[(frame["component"] == component) & (frame["step"] == step)]
-            matrix = plain_block(plain, ids_, torch.from_numpy(post[first - 1][step].copy()), first, last)
-            if component == "chain":  # the chain starts at the interpolation layer, one block earlier
-                start = oracle_path(plain, ids_, found)[step]
-                matrix = matrix @ plain_block(plain, ids_, start, 0, 1)
-            value = float(rows[rows["layer"] == last]["frobenius"].iloc[0])
-            yield abs(value / float(matrix.norm()) - 1)
+    steps = [0, STEPS // 2, STEPS - 1]
+    post = torch.from_numpy(tables.vectors(found["trace"], "resid_post").copy()).reshape(n_layers - 1, STEPS, -1)
+    path = oracle_path(found)
+    for component, at, first, last in (("block", post[1], 2, 3), ("chain", path, 0, n_layers - 1)):
+        norms = plain_block(plain, ids_, at[steps], first, last).flatten(1).norm(dim=1)
+        rows = frame[(frame["component"] == component) & (frame["layer"] == last)].set_index("step")
+        for step, norm in zip(steps, norms, strict=True):
+            yield abs(float(rows.loc[step, "frobenius"]) / float(norm) - 1)
 
 
-def oracle_path(plain: torch.nn.Module, ids_: list[int], found: dict[str, Any]) -> torch.Tensor:
+def oracle_path(found: dict[str, Any]) -> torch.Tensor:
     """Return the path at layer 0, from the vectors that extract wrote."""
     vectors = torch.from_numpy(tables.vectors(found["extract"], "vector").copy())
     layers = len(vectors) // 2
@@ -250,22 +276,25 @@ def residual_error(model: Transformer, both: tuple[list[int], list[int]]) -> flo
     return worst
 
 
-def code_errors(found: dict[str, Any], model: Transformer, prefix: list[int], layer: int = 2) -> int:
+def code_errors(
+    found: dict[str, Any], model: Transformer, plain: torch.nn.Module, ids_: list[int], layer: int = 2
+) -> int:
     """Count the units whose spline code differs from the sign of the plain module's pre-activation."""
     along = {
         name: torch.from_numpy(tables.vectors(found["trace"], name).copy()).reshape(model.n_layers - 1, STEPS, -1)
         for name in ("mlp_input", "resid_post")
     }
-    seen: list[torch.Tensor] = []
-    names = dict(oracle.blocks_of(model.bridge.original_model)[layer].named_modules())
-    module = next(names[name] for end in HINGES for name in names if name.split(".")[-1] == end)
-    handle = module.register_forward_hook(lambda _, __, out: seen.append(out.reshape(-1, out.shape[-1])))
-    try:
-        model.block(layer, along["resid_post"][layer - 2], model.prefix(prefix))
-    finally:
-        handle.remove()
+    names = [name for name, _ in oracle.blocks_of(plain)[layer].named_modules()]
+    hinge = next(name for end in HINGES for name in names if name.split(".")[-1] == end)
+    expected = oracle.output_of(plain, ids_, layer, along["resid_post"][layer - 2], hinge)[:, : model.d_mlp]
     found_codes = splines.codes(model.mlp(layer), along["mlp_input"][layer - 1])
-    return int(np.bitwise_count(np.packbits((seen[-1] > 0).numpy(), axis=-1) ^ found_codes).sum())
+    return int(np.bitwise_count(np.packbits((expected > 0).numpy(), axis=-1) ^ found_codes).sum())
+
+
+def has_closed_attention(model: Transformer, ids_: list[int], layer: int = 2) -> bool:
+    """Return whether attention's Jacobian has a closed form, which a trial confirms."""
+    rows = model.run(ids_)[0][[layer - 1]]
+    return LayerAttention(model, layer, memory_gb=1.0).at(rows, model.prefix(ids_[:-1])).affine is not None
 
 
 def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
@@ -277,39 +306,49 @@ def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
         folder: The folder for results.
         pair: The prompts; it must not have the tag `suite`, for which the block and chain norms are not computed.
     """
-    found = run_stages(source, folder, pair)
+    found, model, check = run_stages(source, folder, pair)
     plain, tokenizer = oracle.load(source)
     both = ids(tokenizer, pair)
-    model = Transformer.load(folder / "model", device="cpu")
     card = json.loads((folder / "model" / "card.json").read_text(encoding="utf-8"))
-    assert card["layers"] == model.n_layers
+    assert card["layers"] in (model.n_layers, None)  # GPT-Neo and MPT give it by a name that the card does not know
     assert canonical.digest(card["files"])
-    from plateaus.mechanism.closed_attention import read_affine
-
-    exact = read_affine(model, 2, model.prefix(both[0][:-1])) is not None
     return Row(
         kind=kind,
         distance=distance_error(found["interpolate"], plain, both),
         frozen=frozen_error(found["freeze"], plain, kind, both),
         block=max(block_errors(found, plain, both[0], model.n_layers)),
-        attention="closed form" if exact else "differentiated",
+        attention="closed form" if has_closed_attention(model, both[0]) else "differentiated",
         residual=residual_error(model, both),
-        codes=code_errors(found, model, both[0][:-1]),
+        codes=code_errors(found, model, plain, both[0]),
+        check=check,
         mlp=max(mlp_errors(model, plain, kind)),  # last, because it converts the plain model to float64
     )
+
+
+def readme_table() -> str:
+    """Return the table of supported architectures as the README has it, with a row for all that have the same parts."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for kind, family in architecture.SUPPORTED.items():
+        groups.setdefault((family.layout, family.mlp), []).append(kind)
+    rows = ["| architecture | models | norms | MLP |", "|---|---|---|---|"]
+    for (layout, mlp), kinds in groups.items():
+        names = ", ".join(f"`{kind}`" for kind in kinds)
+        models = ", ".join(architecture.SUPPORTED[kind].models for kind in kinds)
+        rows.append(f"| {names} | {models} | {layout} | {mlp} |")
+    return "\n".join(rows)
 
 
 def main() -> None:
     """Print the table of supported architectures."""
     os.environ.update(OFFLINE)
-    heads = ("d", "frozen d", "J mlp", "J block", "sum", "codes")
+    heads = ("d", "frozen d", "J mlp", "J block", "sum", "codes", "check")
     print(f"{'architecture':<13}" + "".join(f"{head:>10}" for head in heads) + f"  {'attention':<15} models")
     for kind, family in architecture.SUPPORTED.items():
         with tempfile.TemporaryDirectory() as folder, quiet_libraries():
             row = measure(kind, tiny.save(kind, Path(folder) / "source"), Path(folder) / "run")
         print(
             f"{kind:<13}{row.distance:>10.1e}{row.frozen:>10.1e}{row.mlp:>10.1e}{row.block:>10.1e}"
-            f"{row.residual:>10.1e}{row.codes:>10}  {row.attention:<15} {family.models}: {family.layout}; {family.mlp}"
+            f"{row.residual:>10.1e}{row.codes:>10}{row.check:>10.1e}  {row.attention:<15} {family.models}: {family.layout}; {family.mlp}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,12 +40,18 @@ def slerp(a: Tensor, b: Tensor, steps: int) -> Tensor:
 @torch.no_grad()
 def resid_post(model: torch.nn.Module, ids: list[int]) -> tuple[Tensor, Tensor]:
     """Return resid_post of every layer at the last token and the logits there, from a plain forward pass."""
+    seen, logits = _resid_posts(model, [ids])
+    return seen[:, 0], logits[0]
+
+
+def _resid_posts(model: torch.nn.Module, prompts: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Return resid_post, (layers, prompts, d_model), and the logits, (prompts, d_vocab), at the last token of each."""
     seen: list[Tensor] = []
     handles = [
-        block.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[0, -1]))
+        block.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[:, -1]))
         for block in blocks_of(model)
     ]
-    logits = model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+    logits = model(torch.tensor(prompts), use_cache=False).logits[:, -1]
     for handle in handles:
         handle.remove()
     return torch.stack(seen), logits
@@ -59,7 +66,7 @@ def interpolate(
     Returns:
         resid_post (steps, d_model) by recording layer, and the logits (steps, d_vocab).
     """
-    path = slerp(resid_post(model, ids_a)[0][layer], resid_post(model, ids_b)[0][layer], steps)
+    path = slerp(*_resid_posts(model, [ids_a, ids_b])[0][layer], steps)
     recorded: dict[int, Tensor] = {}
 
     def patch(_: object, __: object, out: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
@@ -110,6 +117,27 @@ def interpolate_embedding(model: torch.nn.Module, ids_a: list[int], ids_b: list[
     return logits
 
 
+@torch.no_grad()
+def output_of(model: torch.nn.Module, ids: list[int], layer: int, rows: Tensor, name: str) -> Tensor:
+    """Return the output of a module of block `layer` at the last token, where the block reads `rows`."""
+    blocks, seen = blocks_of(model), []
+
+    def patch(_: object, __: object, out: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+        hidden = (out[0] if isinstance(out, tuple) else out).clone()
+        hidden[:, -1] = rows
+        return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
+
+    def keep(_: object, __: object, out: Tensor) -> None:
+        seen.append(out.reshape(len(rows), len(ids), -1)[:, -1])
+
+    handles = [blocks[layer - 1].register_forward_hook(patch)]
+    handles.append(blocks[layer].get_submodule(name).register_forward_hook(keep))
+    model(torch.tensor([ids] * len(rows)), use_cache=False)
+    for handle in handles:
+        handle.remove()
+    return seen[0]
+
+
 def relative_distance(x: Tensor) -> Tensor:
     """Return the post's relative distance, computed point by point in float64."""
     x = x.double()
@@ -120,31 +148,63 @@ def relative_distance(x: Tensor) -> Tensor:
     return torch.stack(values)
 
 
+class Parts(NamedTuple):
+    """Plain modules of a block, by name.
+
+    Attributes:
+        attention: The module whose output attention adds to the residual stream.
+        mlp: The modules of the MLP branch in their order, from its norm to the one whose output is added.
+        norms: The norms before and after attention and the MLP.
+    """
+
+    attention: str
+    mlp: tuple[str, ...]
+    norms: tuple[str, ...]
+
+
+GPT2 = Parts("attn", ("ln_2", "mlp"), ("ln_1", "ln_2"))
+LLAMA = Parts("self_attn", ("post_attention_layernorm", "mlp"), ("input_layernorm", "post_attention_layernorm"))
+SHARED = Parts("self_attn", ("input_layernorm", "mlp"), ("input_layernorm",))
+AFTER = Parts(
+    "post_attention_layernorm",
+    ("mlp", "post_feedforward_layernorm"),
+    ("post_attention_layernorm", "post_feedforward_layernorm"),
+)
+GEMMA2 = Parts(
+    "post_attention_layernorm",
+    ("pre_feedforward_layernorm", "mlp", "post_feedforward_layernorm"),
+    ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"),
+)
+GLM4 = Parts(
+    "post_self_attn_layernorm",
+    ("post_attention_layernorm", "mlp", "post_mlp_layernorm"),
+    ("input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"),
+)
+
 PARTS = {
-    "gpt2": ("attn", "mlp", ("ln_1", "ln_2")),
-    "llama": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
-    "opt": ("self_attn", "fc2", ("self_attn_layer_norm", "final_layer_norm")),
-    "neox": ("attention", "mlp", ("input_layernorm", "post_attention_layernorm")),
-    "qwen2": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
-    "qwen3": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
-    "gemma2": (
-        "post_attention_layernorm",
-        "post_feedforward_layernorm",
-        (
-            "input_layernorm",
-            "post_attention_layernorm",
-            "pre_feedforward_layernorm",
-            "post_feedforward_layernorm",
-        ),
+    **dict.fromkeys(("gpt2", "gpt_neo", "gpt_bigcode"), GPT2),
+    **dict.fromkeys(("llama", "qwen2", "qwen3", "olmo", "smollm3", "mistral", "granite", "phi3", "gemma"), LLAMA),
+    **dict.fromkeys(("nemotron", "arcee", "starcoder2", "stablelm"), LLAMA),
+    **dict.fromkeys(("olmo2", "olmo3", "exaone4"), AFTER),
+    **dict.fromkeys(("gemma2", "gemma3"), GEMMA2),
+    **dict.fromkeys(("phi", "cohere", "cohere2", "stablelm2"), SHARED),
+    "glm4": GLM4,
+    "neox": LLAMA._replace(attention="attention"),
+    "falcon": SHARED._replace(attention="self_attention"),
+    "gptj": Parts("attn", ("ln_1", "mlp"), ("ln_1",)),
+    "apertus": Parts("self_attn", ("feedforward_layernorm", "mlp"), ("attention_layernorm", "feedforward_layernorm")),
+    "opt": Parts(
+        "self_attn", ("final_layer_norm", "fc1", "activation_fn", "fc2"), ("self_attn_layer_norm", "final_layer_norm")
     ),
-    "olmo": ("self_attn", "mlp", ("input_layernorm", "post_attention_layernorm")),
-    "olmo2": (
-        "post_attention_layernorm",
-        "post_feedforward_layernorm",
-        ("post_attention_layernorm", "post_feedforward_layernorm"),
+    # The modules of the whole attention and MLP add the residual stream to their outputs.
+    "bloom": Parts(
+        "self_attention.dense",
+        ("post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.gelu_impl", "mlp.dense_4h_to_h"),
+        ("input_layernorm", "post_attention_layernorm"),
     ),
+    "mpt": Parts("attn", ("norm_2", "ffn.up_proj", "ffn.act", "ffn.down_proj"), ("norm_1", "norm_2")),
 }
-"""For each kind of model, the plain modules at the end of attention and of the MLP, and the norms."""
+"""The parts of a block of each kind."""
 
 
 def normalised(norm: torch.nn.Module, x: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -152,9 +212,9 @@ def normalised(norm: torch.nn.Module, x: Tensor, scale: Tensor | None = None) ->
     centred = x - x.mean(-1, keepdim=True) if "LayerNorm" in type(norm).__name__ else x
     value = centred / (scale_of(norm, x) if scale is None else scale)
     if getattr(norm, "weight", None) is not None:
-        # Gemma's models add the one in float32, even if x is in another dtype.
-        gemma = "Gemma" in type(norm).__name__
-        value = value * ((norm.weight.float() + 1).to(norm.weight) if gemma else norm.weight)
+        # Gemma and Nemotron store the gain minus one, which is added in float32, even if x is in another dtype.
+        minus_one = any(name in type(norm).__name__ for name in ("Gemma", "LayerNorm1P"))
+        value = value * ((norm.weight.float() + 1).to(norm.weight) if minus_one else norm.weight)
     return value + norm.bias if getattr(norm, "bias", None) is not None else value
 
 
@@ -167,24 +227,23 @@ def scale_of(norm: torch.nn.Module, x: Tensor) -> Tensor:
 
 def mlp_branch(block: torch.nn.Module, kind: str):
     """Return one layer's MLP branch, from its input to what it adds to the residual stream, with plain modules."""
-    before, after = {
-        "gpt2": ("ln_2", None),
-        "opt": ("final_layer_norm", None),
-        "gemma2": ("pre_feedforward_layernorm", "post_feedforward_layernorm"),
-        "olmo2": (None, "post_feedforward_layernorm"),
-    }.get(kind, ("post_attention_layernorm", None))
+    parts = PARTS[kind]
 
     def branch(x: Tensor) -> Tensor:
-        read = x if before is None else normalised(getattr(block, before), x)
-        out = block.fc2(block.activation_fn(block.fc1(read))) if kind == "opt" else block.mlp(read)
-        return out if after is None else normalised(getattr(block, after), out)
+        for name in parts.mlp:
+            module = block.get_submodule(name)
+            x = normalised(module, x) if name in parts.norms else module(x)
+        return x * getattr(block, "residual_multiplier", 1.0)
 
     return branch
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
     """Return the norm before the unembedding."""
-    names = ("transformer.ln_f", "model.norm", "model.decoder.final_layer_norm", "gpt_neox.final_layer_norm")
+    names = (
+        "transformer.ln_f", "transformer.norm_f", "model.norm", "model.final_layernorm",
+        "model.decoder.final_layer_norm", "gpt_neox.final_layer_norm",
+    )  # fmt: skip
     for name in names:
         try:
             return model.get_submodule(name)
@@ -204,7 +263,8 @@ def freeze(
     condition: str,
 ) -> Tensor:
     """Return the logits (steps, d_vocab) of a patched run in which plain hooks hold a component still after `layer`."""
-    attention, mlp, norms = PARTS[kind]
+    parts = PARTS[kind]
+    attention, mlp = parts.attention, parts.mlp[-1]
     blocks = blocks_of(model)[layer + 1 :]
     handles = []
 
@@ -222,21 +282,18 @@ def freeze(
         return replaced(out, last(out)[:, -1].mean(0))
 
     for name in {"attn_mean": [attention], "mlp_mean": [mlp], "attn_mlp_mean": [attention, mlp]}.get(condition, []):
-        handles += [getattr(block, name).register_forward_hook(to_mean) for block in blocks]
+        handles += [block.get_submodule(name).register_forward_hook(to_mean) for block in blocks]
 
     if condition.endswith("_secant"):
         name = attention if condition.startswith("attn") else mlp
-        for block in blocks:
-            module, ends = getattr(block, name), []
-            for ids in (ids_a, ids_b):
-                seen: list[Tensor] = []
-                handle = module.register_forward_hook(
-                    lambda _, __, out, seen=seen: seen.append(last(out)[0, -1].clone())
-                )
-                model(torch.tensor([ids]), use_cache=False)
-                handle.remove()
-                ends.append(seen[0])
-            line = torch.stack([(1 - t) * ends[0] + t * ends[1] for t in torch.linspace(0, 1, steps)])
+        modules = [block.get_submodule(name) for block in blocks]
+        seen: list[Tensor] = []
+        kept = [one.register_forward_hook(lambda _, __, out: seen.append(last(out)[:, -1].clone())) for one in modules]
+        model(torch.tensor([ids_a, ids_b]), use_cache=False)
+        for handle in kept:
+            handle.remove()
+        for module, (a, b) in zip(modules, seen, strict=True):
+            line = torch.stack([(1 - t) * a + t * b for t in torch.linspace(0, 1, steps)])
             handles.append(
                 module.register_forward_hook(
                     lambda _, __, out, line=line: replaced(out, line) if len(last(out)) == steps else None
@@ -249,7 +306,8 @@ def freeze(
             x = last(inputs[0])[:, -1]
             return replaced(out, normalised(norm, x, scale_of(norm, x).mean()))
 
-        handles += [getattr(block, name).register_forward_hook(frozen_scale) for block in blocks for name in norms]
+        norms = [block.get_submodule(name) for block in blocks for name in parts.norms]
+        handles += [norm.register_forward_hook(frozen_scale) for norm in norms]
         handles.append(final_norm(model).register_forward_hook(frozen_scale))
 
     try:

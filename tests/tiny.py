@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    ApertusConfig,
+    ArceeConfig,
     AutoModelForCausalLM,
+    BloomConfig,
+    Cohere2Config,
+    CohereConfig,
+    Exaone4Config,
+    FalconConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    Glm4Config,
     GPT2Config,
+    GPTBigCodeConfig,
+    GPTJConfig,
+    GPTNeoConfig,
     GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
+    MistralConfig,
+    MptConfig,
+    NemotronConfig,
     Olmo2Config,
+    Olmo3Config,
     OlmoConfig,
     OPTConfig,
+    Phi3Config,
+    PhiConfig,
+    PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SmolLM3Config,
+    StableLmConfig,
+    Starcoder2Config,
 )
 
 WORDS = [
@@ -42,6 +67,15 @@ GATED = {
     "num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None,
 }  # fmt: skip
 
+GPT2 = {"n_positions": 64, "n_embd": 32, "n_layer": 5, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
+
+PLAIN = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 5, "num_attention_heads": 4,
+    "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0,
+}  # fmt: skip
+
+SLIDING, FULL = "sliding_attention", "full_attention"
+
 SHAPES = {
     "gpt2": lambda vocabulary: GPT2Config(
         vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
@@ -63,6 +97,50 @@ SHAPES = {
     ),
     "olmo": lambda vocabulary: OlmoConfig(vocab_size=vocabulary, **GATED),
     "olmo2": lambda vocabulary: Olmo2Config(vocab_size=vocabulary, **GATED),
+    "olmo3": lambda vocabulary: Olmo3Config(vocab_size=vocabulary, sliding_window=4, **GATED),
+    "smollm3": lambda vocabulary: SmolLM3Config(vocab_size=vocabulary, no_rope_layer_interval=3, **GATED),
+    "mistral": lambda vocabulary: MistralConfig(vocab_size=vocabulary, sliding_window=4, **GATED),
+    "granite": lambda vocabulary: GraniteConfig(
+        vocab_size=vocabulary, residual_multiplier=0.22, embedding_multiplier=12.0, attention_multiplier=0.05,
+        logits_scaling=8.0, **GATED,
+    ),
+    "phi3": lambda vocabulary: Phi3Config(vocab_size=vocabulary, **GATED),
+    "gemma": lambda vocabulary: GemmaConfig(vocab_size=vocabulary, head_dim=8, **GATED),
+    "gemma3": lambda vocabulary: Gemma3TextConfig(
+        vocab_size=vocabulary, head_dim=8, query_pre_attn_scalar=8, sliding_window=4,
+        layer_types=[SLIDING, SLIDING, FULL, SLIDING, FULL], **GATED,
+    ),
+    "glm4": lambda vocabulary: Glm4Config(vocab_size=vocabulary, head_dim=8, **GATED),
+    "exaone4": lambda vocabulary: Exaone4Config(
+        vocab_size=vocabulary, sliding_window=4, layer_types=[SLIDING, SLIDING, FULL, SLIDING, FULL], **GATED
+    ),
+    "apertus": lambda vocabulary: ApertusConfig(vocab_size=vocabulary, **GATED),
+    "arcee": lambda vocabulary: ArceeConfig(vocab_size=vocabulary, **GATED),
+    "nemotron": lambda vocabulary: NemotronConfig(vocab_size=vocabulary, **GATED),
+    "starcoder2": lambda vocabulary: Starcoder2Config(vocab_size=vocabulary, **GATED),
+    "gpt_bigcode": lambda vocabulary: GPTBigCodeConfig(vocab_size=vocabulary, multi_query=True, **GPT2),
+    "gpt_neo": lambda vocabulary: GPTNeoConfig(
+        vocab_size=vocabulary, hidden_size=32, num_layers=4, num_heads=4, attention_types=[[["global", "local"], 2]],
+        window_size=4, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
+    ),
+    "mpt": lambda vocabulary: MptConfig(vocab_size=vocabulary, d_model=32, n_heads=4, n_layers=5, max_seq_len=64),
+    "bloom": lambda vocabulary: BloomConfig(
+        vocab_size=vocabulary, hidden_size=32, n_layer=5, n_head=4, bos_token_id=0, eos_token_id=0
+    ),
+    "gptj": lambda vocabulary: GPTJConfig(vocab_size=vocabulary, rotary_dim=4, **GPT2),
+    "phi": lambda vocabulary: PhiConfig(vocab_size=vocabulary, **PLAIN),
+    "falcon": lambda vocabulary: FalconConfig(
+        vocab_size=vocabulary, hidden_size=32, num_hidden_layers=5, num_attention_heads=4, bos_token_id=0,
+        eos_token_id=0,
+    ),
+    "cohere": lambda vocabulary: CohereConfig(vocab_size=vocabulary, logit_scale=0.0625, **GATED),
+    "cohere2": lambda vocabulary: Cohere2Config(
+        vocab_size=vocabulary, sliding_window=4, layer_types=[SLIDING, SLIDING, FULL, SLIDING, FULL], **GATED
+    ),
+    "stablelm": lambda vocabulary: StableLmConfig(vocab_size=vocabulary, use_qkv_bias=True, **GATED),
+    "stablelm2": lambda vocabulary: StableLmConfig(
+        vocab_size=vocabulary, use_parallel_residual=True, qk_layernorm=True, **GATED
+    ),
 }  # fmt: skip
 
 
@@ -101,11 +179,23 @@ def save_without_layernorm(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def save(kind: str, folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:
-    """Save a random model of a kind; norms and biases are random too, so that no part is an identity by accident."""
+def save(kind: str, folder: Path, *, seed: int = 0) -> Path:
+    """Save a random model of a kind; see `save_config`."""
+    return save_config(SHAPES[kind], folder, seed=seed)
+
+
+def save_config(config: Callable[[int], PretrainedConfig], folder: Path, *, seed: int = 0, scale: float = 0.3) -> Path:
+    """Save a random model and the tiny tokenizer.
+
+    Args:
+        config: Maps the size of the vocabulary to the model's configuration.
+        folder: The folder to write.
+        seed: Seed of the weights. Norms and biases are random too, so that no part is an identity by accident.
+        scale: Size of the weights.
+    """
     words = tokenizer()
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(SHAPES[kind](len(words)))
+    model = AutoModelForCausalLM.from_config(config(len(words)))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:

@@ -336,3 +336,43 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
     model.save_pretrained(folder)
     with pytest.raises(InputError, match="layer 3 computes values that are not finite"):
         Transformer.load(folder)
+
+
+def break_source(project: Project, module: str, right: str, wrong: str) -> None:
+    path = project.folder / "src" / "plateaus" / module
+    source = path.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    path.write_text(source.replace(right, wrong), encoding="utf-8")
+
+
+def refused(project: Project) -> set[str]:
+    """Run, and return the errors that are said, each of which may come from several jobs."""
+    done = project.forked("--cores", "2")
+    assert done.returncode == 1
+    assert not re.search(r"Traceback|Error\b|Exception\b", done.stdout + done.stderr)
+    return {line for line in done.stderr.splitlines() if line.startswith("error: ")}
+
+
+def test_a_dropped_multiplier_stops_a_run_before_its_first_table(tiny_folder, tmp_path: Path):
+    project = Project.create(tmp_path / "project", tiny_folder("granite"))
+    project.configure({**CONFIG, "models": {"tiny": CONFIG["models"]["tiny"]}})
+    break_source(project, "model/branches.py", "w_out=mlp.w_out * scale", "w_out=mlp.w_out")
+    (error,) = refused(project)
+    assert error.startswith("error: model tiny (GraniteForCausalLM): in layer 1, output of the MLP is off by ")
+    assert project.digests() == {}
+
+
+def test_a_flipped_sign_stops_the_stage_that_is_computed_again(project: Project):
+    """Only the stages jacobian and spline depend on the formula, so their jobs are the ones that find the mistake."""
+    before = project.digests()
+    break_source(
+        project, "mechanism/mlp_jacobian.py", "    return hidden @ mlp.w_out.T\n", "    return -hidden @ mlp.w_out.T\n"
+    )
+    errors = refused(project)
+    assert errors
+    wrong = r"error: model tiny(-random)? \(LlamaForCausalLM\): in layer 1, J v of the MLP is off by 2 "
+    assert all(re.match(wrong, error) for error in errors)
+    after = project.digests()
+    assert {path for path in before if after.get(path) != before[path]} <= {
+        path for path in before if re.search("/(jacobian|spline)/", path)
+    }

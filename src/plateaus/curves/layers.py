@@ -20,5 +20,7 @@ def choose_layers(layers: str | Sequence[int], n_layers: int) -> list[int]:
     chosen = sorted({int(layer) + n_layers if int(layer) < 0 else int(layer) for layer in layers})
     outside = [layer for layer in chosen if not 0 <= layer < n_layers]
     if outside:
-        raise ValueError(f"layer {outside[0]} is not in the model, which has layers 0 to {n_layers - 1}")
+        raise ValueError(
+            f"layer {outside[0]} is not in the model, which has layers 0 to {n_layers - 1}: choose from these"
+        )
     return chosen

@@ -189,7 +189,8 @@ def read_affine(model: Transformer, layer: int, prefix: Prefix) -> Affine | None
     out = block.attn.W_O.detach().reshape(-1, model.d_model).T
     norm = branches.norm_of(block.ln1, model.d_model, out)
     basis = torch.cat([torch.zeros(1, model.d_model, dtype=out.dtype, device=out.device), torch.diag(norm.gain)])
-    if "queries" not in model.attention_parts(layer, basis[:1], prefix, after_norm=True):
+    tried = model.attention_parts(layer, basis[:1], prefix, after_norm=True)
+    if "queries" not in tried or tried["queries"].shape[-1] != tried["keys"].shape[-1]:
         return None
     factor = _output_factor(model, layer, prefix, out)
     if factor is None:

@@ -1,10 +1,10 @@
 """The names under which TransformerLens' bridge gives the parts of a model, in this module alone.
 
 The norms of a block are `ln1` (before attention), `ln2` (before the MLP), and `ln1_post` and `ln2_post` (after each of
-them, before the output is added to the residual stream). GPT-2, OPT, GPT-NeoX, Llama, Qwen and OLMo-1 have the first
-two, OLMo-2 has the last two, and Gemma-2 has all four. Nothing goes by a model's name: how a block combines its parts
-is found by a trial (`plateaus.model.layout`), and so are the formulas of its norms and its MLP
-(`plateaus.model.branches`).
+them, before the output is added to the residual stream). Most models have the first two, OLMo-2 has the last two,
+Gemma-2 has all four, and Phi has `ln1` alone, whose output attention and the MLP both read. Nothing goes by a model's
+name: how a block combines its parts is found by a trial (`plateaus.model.layout`), and so are the formulas of its norms
+and its MLP (`plateaus.model.branches`).
 """
 
 from __future__ import annotations
@@ -35,14 +35,40 @@ class Family(NamedTuple):
 
 SUPPORTED = {
     "gpt2": Family("GPT-2 (all sizes), LN-free GPT-2", "norms before", "GELU"),
+    "gpt_neo": Family("GPT-Neo", "norms before", "GELU"),
+    "gpt_bigcode": Family("SantaCoder, StarCoder", "norms before", "GELU"),
+    "starcoder2": Family("StarCoder2", "norms before", "GELU"),
+    "mpt": Family("MPT", "norms before", "GELU"),
+    "bloom": Family("BLOOM", "norms before", "GELU"),
     "opt": Family("OPT", "norms before", "ReLU"),
+    "nemotron": Family("Nemotron-4, Minitron", "norms before", "squared ReLU"),
+    "stablelm": Family("StableLM 3B, StableLM 2 1.6B", "norms before", "gated SiLU"),
     "neox": Family("GPT-NeoX, Pythia", "norms before, attention and MLP parallel", "GELU"),
+    "gptj": Family("GPT-J", "one norm before, attention and MLP parallel", "GELU"),
+    "phi": Family("Phi-1, Phi-1.5, Phi-2", "one norm before, attention and MLP parallel", "GELU"),
+    "falcon": Family("Falcon 7B", "one norm before, attention and MLP parallel", "GELU"),
+    "cohere": Family("Command R", "one norm before, attention and MLP parallel", "gated SiLU"),
+    "cohere2": Family("Command R7B, Command A", "one norm before, attention and MLP parallel", "gated SiLU"),
+    "stablelm2": Family(
+        "StableLM 2 12B", "one norm before, and of queries and keys, attention and MLP parallel", "gated SiLU"
+    ),
+    "olmo": Family("OLMo-1", "norms without weights before", "gated SiLU"),
     "llama": Family("Llama 2 and 3, SmolLM2", "RMSNorms before", "gated SiLU"),
     "qwen2": Family("Qwen2, Qwen2.5", "RMSNorms before", "gated SiLU"),
+    "smollm3": Family("SmolLM3", "RMSNorms before", "gated SiLU"),
+    "mistral": Family("Mistral 7B", "RMSNorms before", "gated SiLU"),
+    "granite": Family("Granite 3", "RMSNorms before", "gated SiLU"),
+    "phi3": Family("Phi-3, Phi-4", "RMSNorms before", "gated SiLU"),
+    "gemma": Family("Gemma 1", "RMSNorms before", "gated GELU"),
+    "arcee": Family("AFM-4.5B", "RMSNorms before", "squared ReLU"),
     "qwen3": Family("Qwen3", "RMSNorms before, and of queries and keys", "gated SiLU"),
+    "apertus": Family("Apertus", "RMSNorms before, and of queries and keys", "xIELU"),
     "gemma2": Family("Gemma-2", "RMSNorms before and after", "gated GELU"),
-    "olmo": Family("OLMo-1", "norms without weights before", "gated SiLU"),
+    "glm4": Family("GLM-4-0414", "RMSNorms before and after", "gated SiLU"),
+    "gemma3": Family("Gemma 3 270M and 1B", "RMSNorms before and after, and of queries and keys", "gated GELU"),
     "olmo2": Family("OLMo-2", "RMSNorms after, and of queries and keys", "gated SiLU"),
+    "olmo3": Family("OLMo-3", "RMSNorms after, and of queries and keys", "gated SiLU"),
+    "exaone4": Family("EXAONE 4.0", "RMSNorms after, and of queries and keys", "gated SiLU"),
 }
 """The supported architectures; `make architectures` compares each with plain Hugging Face models and autograd."""
 
@@ -65,6 +91,21 @@ def restore_scales(model: Any) -> None:
         exact = getattr(module, "scalar_embed_scale", None)
         if exact is not None:
             module.embed_scale.fill_(exact)
+
+
+def plain_gelu(model: Any) -> None:
+    """Replace BLOOM's GELU, which is coded for derivatives in reverse mode only, by the formula that it computes."""
+    for part in list(model.modules()):
+        for name, child in part.named_children():
+            if type(child).__name__ == "BloomGelu":
+                setattr(part, name, _BloomGelu())
+
+
+class _BloomGelu(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from transformers.models.bloom.modeling_bloom import bloom_gelu_forward
+
+        return bloom_gelu_forward(x)
 
 
 def has_norm(block: Any, name: str) -> bool:

@@ -123,5 +123,5 @@ def _activations(module: Any, config: object) -> Iterator[Callable[[Tensor], Ten
         if isinstance(name, str) and name in ACT2FN:
             yield ACT2FN[name]
     for name, value in [*module.named_modules(), *vars(module).items()]:
-        if "act" in name.split(".")[-1].lower() and callable(value):
+        if any(part in name.split(".")[-1].lower() for part in ("act", "gelu")) and callable(value):
             yield value

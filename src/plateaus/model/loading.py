@@ -51,6 +51,7 @@ def boot(folder: Path, device: torch.device, centre: bool, *, rounded: bool = Fa
         model = plain(folder, device, dtype)
         if rounded:
             bfloat16.round_weights(model)
+        architecture.plain_gelu(model)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         name = type(model).__name__
         model.config.architectures = [name]
@@ -59,7 +60,9 @@ def boot(folder: Path, device: torch.device, centre: bool, *, rounded: bool = Fa
                 str(folder), hf_model=model, tokenizer=tokenizer, device=str(device), dtype=dtype
             )
             missing = [part for part in ("blocks", "ln_final", "unembed") if not hasattr(bridge, part)]
-        except (ValueError, RuntimeError, AttributeError, TypeError, KeyError, NotImplementedError) as error:
+        except (
+            AssertionError, AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
+        ) as error:  # fmt: skip
             raise InputError(f"TransformerLens cannot take {name} with the options of its config.json apart") from error
         if missing:
             raise InputError(f"TransformerLens finds no {missing[0]} in {name}")

@@ -11,6 +11,9 @@ SHARED_FROM = 32
 """Shortest prefix, in tokens, for which several rows share a copy of its keys and values."""
 PREFIX_PER_ROW = 8
 """At most one row per this many prefix tokens shares a copy: the scores between rows that share one are wasted."""
+ALIBI = "alibi"
+"""The argument of a block that holds ALiBi's bias of every key: (sequences * heads, 1, keys) in BLOOM, and
+(sequences, heads, 1, keys) in Falcon."""
 
 
 class Prefix(NamedTuple):
@@ -45,25 +48,28 @@ class Prefix(NamedTuple):
         return max(count for count in range(1, self.length // PREFIX_PER_ROW + 1) if rows % count == 0)
 
     def call(
-        self, layer: int, seen: dict[str, Tensor] | None = None, *, together: int = 1
+        self, layer: int, sequences: int, seen: dict[str, Tensor] | None = None, *, together: int = 1
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a block that follow its residual input, with this prefix as its cache.
 
         Args:
             layer: Index of the block.
+            sequences: How many sequences the residual input has; most blocks broadcast their mask to them, some do not.
             seen: If given, the dictionary in which the `keys` and `values` that attention reads are stored.
-            together: How many rows share a copy of the prefix's keys and values.
+            together: How many rows form a sequence, in which they share a copy of the prefix's keys and values.
         """
         args, kwargs = self.calls[layer]
         cache = _Cache(self, seen)
 
-        def given(value: Any) -> Any:
+        def given(value: Any, name: str = "") -> Any:
             if _is_cache(value):
                 return cache
-            return _own_token_alone(value, together) if _is_mask(value) else value
+            if name == ALIBI and isinstance(value, Tensor):
+                return _same_for_all(value, sequences, together)
+            return _own_token_alone(value, together).expand(sequences, -1, -1, -1) if _is_mask(value) else value
 
         args = tuple(given(value) for value in args)
-        kwargs = {name: given(value) for name, value in kwargs.items()}
+        kwargs = {name: given(value, name) for name, value in kwargs.items()}
         kwargs.pop("hidden_states", None)
         return args, kwargs
 
@@ -93,6 +99,12 @@ def _is_cache(value: Any) -> bool:
 def _is_mask(value: Any) -> bool:
     """Return whether an argument of a block is its attention mask, (batch, heads, queries, keys)."""
     return isinstance(value, Tensor) and value.dim() == 4
+
+
+def _same_for_all(bias: Tensor, sequences: int, together: int) -> Tensor:
+    """Extend the bias of one token after a prefix to sequences of `together` rows, all of which have its position."""
+    own = bias[..., -1:].expand(*bias.shape[:-1], together)
+    return torch.cat([bias[..., :-1], own], dim=-1).repeat(sequences, *[1] * (bias.dim() - 1))
 
 
 def _own_token_alone(mask: Tensor, together: int) -> Tensor:

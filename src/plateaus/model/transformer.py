@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.model import architecture, branches, layout, loading, logit_head, unembedding
+from plateaus.model import architecture, branches, layout, loading, logit_head, trial, unembedding
 from plateaus.model.freezing import Freezing
 from plateaus.model.layout import Layout
 from plateaus.model.logit_head import LogitHead
@@ -26,6 +26,8 @@ from plateaus.model.mlp import Mlp
 from plateaus.model.prefix import Prefix
 
 Rows = Float[Tensor, "rows d_model"]
+TRIED_TOGETHER = 4
+"""How many rows share a copy of a prefix in the trial of whether they can."""
 
 
 class _ReachedError(Exception):
@@ -61,6 +63,7 @@ class Transformer:
         whole = bridge.original_model
         self.device = next(tensor.device for tensor in itertools.chain(whole.parameters(), whole.buffers()))
         self._layouts: dict[int, Layout] = {}
+        self._can_share: dict[tuple[int, int], bool] = {}
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu", centre: bool = False, rounded: bool = False) -> Transformer:
@@ -168,8 +171,8 @@ class Transformer:
             freezing: The components to hold still; None for none.
             parts: Whether to return the outputs of attention and the MLP as well.
         """
-        together = prefix.together(len(rows), layer)
-        args, kwargs = prefix.call(layer, together=together)
+        together = self._together(layer, len(rows), prefix)
+        args, kwargs = prefix.call(layer, len(rows) // together, together=together)
         block = self.bridge.blocks[layer]
         found = self.layout(layer)
         scales = {"attn": found.attn_scale, "mlp": found.mlp_scale}
@@ -204,6 +207,26 @@ class Transformer:
             output = _hidden(block(rows.unflatten(0, (-1, together)), *args, **kwargs))
         return BlockOutput(output.reshape(rows.shape), seen.pop("mlp_input"), seen)
 
+    def _together(self, layer: int, rows: int, prefix: Prefix) -> int:
+        """Return how many rows to put into one sequence of this block; see `Prefix.together`.
+
+        A trial decides whether the rows really do not matter to each other. They do if the place of a key counts beside
+        its position, as in MPT's ALiBi and GPT-Neo's windows.
+        """
+        together = prefix.together(rows, layer)
+        if together == 1:
+            return 1
+        if (layer, prefix.length) not in self._can_share:
+            tried = trial.rows(TRIED_TOGETHER, self.d_model, prefix.keys[layer], seed=layer)
+            block, seen = self.bridge.blocks[layer], []
+            keep = (block.hook_attn_out, lambda value, hook: seen.append(value.reshape(tried.shape).clone()))
+            with architecture.hooked([keep]):
+                for count in (1, TRIED_TOGETHER):
+                    args, kwargs = prefix.call(layer, TRIED_TOGETHER // count, together=count)
+                    block(tried.unflatten(0, (-1, count)), *args, **kwargs)
+            self._can_share[layer, prefix.length] = trial.misfit(seen[1], seen[0]) < trial.AGREEMENT
+        return together if self._can_share[layer, prefix.length] else 1
+
     def layout(self, layer: int) -> Layout:
         """Return the layout of a block, which is found when it is first asked for.
 
@@ -212,7 +235,7 @@ class Transformer:
         """
         if layer not in self._layouts:
             block, prefix = self.bridge.blocks[layer], self._probe_prefix
-            args, kwargs = prefix.call(layer)
+            args, kwargs = prefix.call(layer, layout.PROBES)
             self._layouts[layer] = layout.of_block(
                 block,
                 lambda rows: _hidden(block(rows[:, None], *args, **kwargs)).reshape(rows.shape),
@@ -252,7 +275,7 @@ class Transformer:
             seen.append(_scaled(value, scale).reshape(rows.shape))
             raise _ReachedError
 
-        args, kwargs = prefix.call(layer)
+        args, kwargs = prefix.call(layer, len(rows))
         block = self.bridge.blocks[layer]
         with architecture.hooked([(block.hook_attn_out, stop)]), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)  # the rest of the block never runs
@@ -291,7 +314,7 @@ class Transformer:
             points.append((queries, keep_queries))
         if after_norm:
             points.append((block.ln1.hook_out, lambda value, hook: rows[:, None, :]))
-        args, kwargs = prefix.call(layer, seen)
+        args, kwargs = prefix.call(layer, len(rows), seen)
         with architecture.hooked(points), suppress(_ReachedError):
             block(rows[:, None, :], *args, **kwargs)
         return seen

@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
+from plateaus.sources import config_json
 
-GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "smollm3"}
-PARALLEL = {"gpt_neox"}
-DIFFERENTIATED = {"gpt_neox", "qwen3", "gemma2", "gemma3_text", "olmo2"}
+GATED = {
+    "llama", "mistral", "ministral3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "vaultgemma", "olmo", "olmo2",
+    "olmo3", "smollm3", "granite", "phi3", "cohere", "cohere2", "stablelm", "glm", "glm4", "exaone4", "ernie4_5",
+    "hunyuan_v1_dense", "seed_oss",
+}  # fmt: skip
+PARALLEL = {"gpt_neox", "gptj", "codegen", "phi", "falcon", "cohere", "cohere2"}
+DIFFERENTIATED = {
+    "gpt_neox", "gptj", "codegen", "gpt_neo", "mpt", "bloom", "falcon", "phi3", "qwen3", "apertus", "gemma2",
+    "gemma3_text", "vaultgemma", "glm4", "olmo2", "olmo3", "exaone4", "nanochat", "hunyuan_v1_dense",
+}  # fmt: skip
 """Model types whose attention has no closed-form Jacobian here: they fail the check in `attention_jacobian`."""
-NORM_AFTER = {"gemma2", "gemma3_text", "olmo2"}
+NORM_AFTER = {"gemma2", "gemma3_text", "glm4", "olmo2", "olmo3", "exaone4"}
 """Model types whose MLP has a norm between its output and the residual stream."""
 
 
@@ -99,8 +107,8 @@ def shape_from(config: Mapping[str, Any], parameters: int, file_bytes: int) -> S
     def first(*names: str) -> Any:
         return next((config[name] for name in names if config.get(name) is not None), None)
 
-    layers, d_model = first("num_hidden_layers", "n_layer"), first("hidden_size", "n_embd")
-    heads = first("num_attention_heads", "n_head")
+    layers, d_model = first(*config_json.LAYERS), first("hidden_size", "n_embd", "d_model")
+    heads = first(*config_json.HEADS)
     if None in (layers, d_model, heads) or "vocab_size" not in config:
         raise KeyError("config.json lacks the number of layers, the width, the number of heads or the vocabulary")
     kind = str(config.get("model_type", ""))

@@ -281,9 +281,12 @@ def split(pairs: Sequence[Pair], shards: int) -> dict[str, list[Pair]]:
 
 
 def checked_pair(pairs: Sequence[Pair]) -> Pair:
-    """Choose the pair on whose path a model is checked: by its id, and not from the suite if there are others."""
+    """Choose the pair on whose path a model is checked, one with the longest context, and of the suite only if need be.
+
+    Windows and biases by position show best after a long context. Among equals, a hash of the id decides.
+    """
     own = [pair for pair in pairs if SUITE not in pair.labels] or pairs
-    return min(own, key=lambda pair: digest(pair.id))
+    return min(own, key=lambda pair: (-len(pair.context), digest(pair.id)))
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:

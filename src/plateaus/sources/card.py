@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plateaus.data.canonical import digest, file_digest
-from plateaus.sources import bos
+from plateaus.sources import bos, config_json
 
 
 def describe(
@@ -37,6 +37,7 @@ def describe(
     def first(*names: str) -> Any:
         return next((config[name] for name in names if config.get(name) is not None), None)
 
+    width = first("hidden_size", "n_embd", "d_model")
     heavy = {
         name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors") or name == "config.json"
     }
@@ -46,10 +47,10 @@ def describe(
         "licence": licence,
         **({} if commit is None else {"commit": commit}),
         "architecture": (config.get("architectures") or [config.get("model_type", "unknown")])[0],
-        "layers": first("num_hidden_layers", "n_layer"),
-        "d_model": first("hidden_size", "n_embd"),
-        "d_mlp": first("intermediate_size", "n_inner", "ffn_dim") or 4 * (first("hidden_size", "n_embd") or 0),
-        "heads": first("num_attention_heads", "n_head"),
+        "layers": first(*config_json.LAYERS),
+        "d_model": width,
+        "d_mlp": first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * (width or 0),
+        "heads": first(*config_json.HEADS),
         "vocabulary": config.get("vocab_size"),
         "bos": bos.text_of(folder, bos.AUTO, name),
         "activation": first("hidden_activation", "hidden_act", "activation_function"),

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from plateaus.config.stages import follows
+from plateaus.data import tables
+from plateaus.data.results import table_path
 from plateaus.data.tables import atomic_path
+from plateaus.errors import InputError
 from plateaus.figures import drawn
 from plateaus.page import dag
 from plateaus.render import render
@@ -45,9 +48,13 @@ def report(job: Job) -> None:
     """Write `results/<run>/report/index.html` and `results/<run>/provenance.json`.
 
     Raises:
-        InputError: a figure that the table of figures lists is missing.
+        InputError: a figure that the table of figures lists is missing, or the table of a model's self-check.
     """
     drawn.check(job.root)
+    for model in job.slice["figures"]["models"]:
+        path = table_path(job.root, model, tables.SELFCHECK, "all")
+        if not path.is_file():
+            raise InputError(f"{path} is missing, which the first job that uses a model writes: --forcerun extract")
     told = context(job)
     page = job.root / "report" / "index.html"
     with tempfile.TemporaryDirectory(prefix="plateaus-report-") as temporary:

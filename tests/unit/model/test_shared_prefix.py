@@ -11,7 +11,7 @@ from plateaus.model.transformer import Transformer
 from tests import tiny
 
 LONG = [(7 * number) % 250 for number in range(40)]
-"""A prefix that fits into every model's sliding window, and leaves room for the token after it."""
+"""A prefix that is longer than the sliding windows, and leaves room for the token after it."""
 
 
 @pytest.mark.parametrize("kind", list(tiny.SHAPES))
@@ -34,6 +34,13 @@ def test_rows_side_by_side_do_not_see_each_other(kind, tiny_folder, monkeypatch)
     for found, expected in zip(shared, recorded(), strict=True):
         for values, alone in zip(found, expected, strict=True):
             torch.testing.assert_close(values, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("llama", [5] * 5), ("mpt", [1] * 5), ("gpt_neo", [5, 1, 5, 1])])
+def test_rows_go_alone_where_the_place_of_a_key_counts(kind, expected, tiny_folder):
+    model = Transformer.load(tiny_folder(kind))
+    prefix = model.prefix(LONG)
+    assert [model._together(layer, 40, prefix) for layer in range(model.n_layers)] == expected
 
 
 def test_how_many_rows_share_a_copy():

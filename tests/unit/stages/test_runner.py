@@ -64,9 +64,9 @@ def test_an_error_that_was_not_foreseen_is_to_be_reported(said, tmp_path: Path, 
 
 
 def test_a_job_of_no_model_names_none(said, tmp_path: Path):
-    log = tmp_path / "logs" / "all" / "extract" / "all.log"
+    log = tmp_path / "logs" / "all" / "sharpness" / "all.log"
     assert said(IndexError("list index out of range"), "--threads", "1") == (
-        "error: extract failed in a way that was not foreseen: please report this line together with the log, which has "
+        "error: sharpness failed in a way that was not foreseen: please report this line together with the log, which has "
         f"the traceback: {log}"
     )
 
