@@ -44,8 +44,8 @@ def measure_predictions(model: Transformer, rows: Float[Tensor, "steps d_model"]
         if start + LOGIT_BLOCK + 1 >= len(rows):
             p[-1] = ends[1]
         entropy = _entropy(p)
-        to = [_distances(p, entropy, ends[[end]], of_ends[[end]])[:LOGIT_BLOCK] for end in (0, 1)]
-        parts.append((*to, _distances(p[:-1], entropy[:-1], p[1:], entropy[1:])[:LOGIT_BLOCK]))
+        from_a, from_b = (_distances(p, entropy, ends[[end]], of_ends[[end]])[:LOGIT_BLOCK] for end in (0, 1))
+        parts.append((from_a, from_b, _distances(p[:-1], entropy[:-1], p[1:], entropy[1:])[:LOGIT_BLOCK]))
     to_a, to_b, moved = (torch.cat(values) for values in zip(*parts, strict=True))
     steps = torch.full_like(to_a, torch.nan)
     steps[:-1] = moved[: len(rows) - 1]
@@ -67,7 +67,8 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 
 def _entropy(p: Tensor) -> Tensor:
-    return -torch.special.xlogy(p, p).sum(-1)
+    entropy: Tensor = -torch.special.xlogy(p, p).sum(-1)
+    return entropy
 
 
 def _distances(p: Tensor, entropy: Tensor, q: Tensor, entropy_q: Tensor) -> Tensor:

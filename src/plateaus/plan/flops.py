@@ -113,7 +113,9 @@ def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int], *,
     distributions, and for a pair whose path is kept (`traced`) the likeliest tokens.
     With coordinates, the logits at the two ends of every path are added. `logit_root` is not included.
     """
-    full = steps + 4 + (steps if traced else 0) + (2 * len(layers) if coordinates(shape) else 0)
+    # A block of steps also reads the first step of the next block.
+    predictions = 2 + steps + -(-steps // LOGIT_BLOCK) - 1
+    full = 2 + predictions + (steps if traced else 0) + (2 * len(layers) if coordinates(shape) else 0)
     logits = len(layers) * path_logits(shape, steps) + full * logits_row(shape)
     return prefix_run(shape, prefix) + sweep(shape, prefix, steps, layers) + logits
 

@@ -193,8 +193,8 @@ def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) ->
 def _write(job: Job, results: list[tuple[str, PairResult]], curve_rows: int, d_model: int) -> None:
     metadata = job.metadata()
     for table in (tables.ENDPOINT_CHECK, tables.TRACE, tables.TOKENS, tables.INTERPOLATE):
-        parts = [(pair, getattr(result, table.name)) for pair, result in results]
-        parts = [with_pair(columns, pair) for pair, columns in parts if columns is not None]
+        found = [(pair, getattr(result, table.name)) for pair, result in results]
+        parts = [with_pair(columns, pair) for pair, columns in found if columns is not None]
         data = tables.build(table, stack(parts) if parts else tables.no_rows(table, d_model))
         if table is tables.INTERPOLATE:
             tables.check_grid(table, data, curve_rows, "pairs x steps x interpolation layers x recording sites")

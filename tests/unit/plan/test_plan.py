@@ -383,7 +383,7 @@ def test_pairs_of_the_suite_take_fewer_layers_and_no_matrices(schema, tmp_path):
                 [PAIR._replace(tags=tags)], tmp_path, gflops=None,
             ).lines
         }
-        for tags in ("published", "suite;x")
+        for tags in ("published", "suite;natural;deep")
     ]  # fmt: skip
     published, suite = plans
     # Layers 0, 5, ..., 25 of 30 are each recorded at every layer from it on and at the logits.

@@ -19,7 +19,7 @@ def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("golden")
     complete(root)
     curves = {"pair": ["big-in"], "stage": ["interpolate"], "condition": ["none"], "interp_layer": [0]}
-    curves |= {"site": ["logits"], "record_layer": [6], "plateau": [True]}
+    curves |= {"site": ["logits"], "record_layer": [6], "plateau": [True], "half_plateau": [True]}
     columns = {name: curves.get(name, [0.25]) for name in tables.SHARPNESS.columns}
     tables.write(table_path(root, "m", tables.SHARPNESS, "s0-of-1"), tables.SHARPNESS, columns, {})
     (root / "provenance.json").write_text(json.dumps({"models": ["m"], "shards": ["s0-of-1"]}))
