@@ -144,7 +144,7 @@ def distance_error(rows: Any, plain: torch.nn.Module, both: tuple[list[int], lis
     frame, worst = rows.to_pandas(), 0.0
     for layer in LAYERS:
         recorded, logits = oracle.interpolate(plain, *both, layer, STEPS)
-        of_layer = frame[frame["interp_layer"] == layer]
+        of_layer = frame[(frame["interp_layer"] == layer) & (frame["site"] != "next_token")]
         for record_layer, vectors in [*recorded.items(), (len(oracle.blocks_of(plain)), logits)]:
             found = of_layer[of_layer["record_layer"] == record_layer]["distance"].to_numpy()
             assert len(found) == STEPS

@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Callable[[Project], None], tuple[str, ...]]] = {
     "the last layer traced": (edit("interpolate", "trace_layer", value=4), ("interpolate.trace_layer is 4, the last of its 5 layers", "choose an earlier one")),
     "no table": (edit("prompts", "table", value="none.tsv"), ("none.tsv does not exist",)),
     "no suite": (edit("prompts", "suite", value="none.tsv"), ("prompts.suite", "none.tsv does not exist")),
-    "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has only 3 pairs")),
+    "too large a sample": (edit("prompts", "sample", value=4), ("prompts.sample is 4", "suite.tsv has only 3 natural pairs")),
     "a negative sample": (edit("prompts", "sample", value=-1), ("prompts.sample is -1", "all of them, or a whole number")),
     "an id in both tables": (pairs(PAIRS + "suite-3\tThe car was\tred\told\t\n"), ("'suite-3' is both in pairs.tsv", "suite.tsv")),
     "a suite that is not its manifest's": (another_manifest, ("suite.tsv is not the table", "suite.manifest.json", "restore")),
@@ -316,7 +316,7 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
 
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
     logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
-    assert len(logs) == 2 + 6 * 4 + 3  # fetch, six stages of shards, and claims, figures and report
+    assert len(logs) == 2 + 6 * 4 + 1 + 3  # fetch, six stages of shards, robustness, and claims, figures and report
     records = sorted((finished.folder / "results" / "tiny" / "benchmarks").glob("**/*.json"))
     assert len(records) == len(logs)
     assert all(json.loads(path.read_text())["peak_memory_gb"] > 0.05 for path in records)

@@ -46,7 +46,7 @@ def test_all_stages_equal_the_slow_route_without_a_context(kind, tiny_folder, tm
 
 def test_all_stages_take_a_pair_of_the_suite_without_a_context(tiny_folder, tmp_path):
     """Blocks have gains but no norms, as for every pair of the suite, and a first token has no log probability."""
-    pair = Pair("suite-empty-big-in", "", "big", "in", "suite;cross-pos;empty")
+    pair = Pair("suite-empty-big-in", "", "big", "in", "suite;natural;deep")
     found = architectures.run_stages(tiny_folder("llama"), tmp_path, pair).tables
     (row,) = found["endpoints"].to_pylist()
     assert row["prefix_length"] == 0
