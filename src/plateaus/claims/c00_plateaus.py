@@ -46,7 +46,7 @@ def test(evidence: Evidence) -> Finding:
 
 
 def _further(evidence: Evidence, pooled: list[str]) -> Iterator[Secondary]:
-    """Yield the shares of both rules by both yardsticks, each with the share under random weights and of controls."""
+    """Yield the shares of both rules by both yardsticks, trained and random, and at the logits those of other pairs."""
     rules = {"plateau": "the plateau rule", "half_plateau": "the half-plateau rule"}
     unnatural = list(evidence.matched.values())
     others = sorted(set(evidence.controls) - set(unnatural))
@@ -60,6 +60,8 @@ def _further(evidence: Evidence, pooled: list[str]) -> Iterator[Secondary]:
                 except NotTested:
                     continue
                 for kind, pairs in groups.items():
+                    if kind and (under or site != LOGITS):
+                        continue  # other pairs are shown for the trained model's logits alone
                     if column == "plateau" and site == LOGITS and not kind and not under:
                         continue  # the claim's own measure
                     x = np.array([passed[pair] for pair in pairs if np.isfinite(passed.get(pair, np.nan))])

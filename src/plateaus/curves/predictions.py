@@ -14,23 +14,30 @@ from torch import Tensor
 
 from plateaus.curves.geometry import Measures
 from plateaus.curves.limits import LOGIT_BLOCK
+from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 
 SITE = "next_token"
 """The recording site of these curves."""
+SMALLEST = 1e-6
+"""Smallest distance between the two ends that can be told from rounding, which is about 3e-8."""
 
 
 @torch.no_grad()
-def measure_predictions(model: Transformer, rows: Float[Tensor, "steps d_model"]) -> Measures:
+def measure_predictions(model: Transformer, rows: Float[Tensor, "steps d_model"], *, name: str) -> Measures:
     """Measure the next-token distributions along one path against those at its own two ends.
 
     Args:
         model: The model.
         rows: resid_post of the last layer along the path.
+        name: Name of the path, for the message.
 
     Returns:
         Measures of shape (steps,). `norm` is 1, since the square roots of the probabilities form a unit vector;
         `projection` is where the foot of the point lies on the line from A to B, by the law of cosines.
+
+    Raises:
+        InputError: the distributions at the two ends do not differ.
     """
     ends = _probabilities(model.logits(rows[[0, -1]]))
     of_ends = _entropy(ends)
@@ -49,9 +56,14 @@ def measure_predictions(model: Transformer, rows: Float[Tensor, "steps d_model"]
     to_a, to_b, moved = (torch.cat(values) for values in zip(*parts, strict=True))
     steps = torch.full_like(to_a, torch.nan)
     steps[:-1] = moved[: len(rows) - 1]
-    chord = to_b[0].clamp_min(1e-30)
+    chord = to_b[0]
+    if not chord > SMALLEST:
+        raise InputError(
+            f"{name}: the next-token distributions of the two prompts are the same within rounding (distance "
+            f"{float(chord):.1g}), so there is nothing to measure between them: choose other words"
+        )
     return Measures(
-        distance=to_a / (to_a + to_b).clamp_min(1e-30),
+        distance=to_a / (to_a + to_b),
         distance_a=to_a,
         distance_b=to_b,
         step_size=steps,

@@ -146,10 +146,6 @@ def _scales(seen: _Seen, known: list[float]) -> tuple[float, float]:
     columns = torch.stack([seen.attn_out.flatten(), seen.mlp_out.flatten()], dim=1).double().cpu()
     change = (seen.after - seen.before).flatten().double().cpu()
     fitted = torch.linalg.lstsq(columns, change[:, None]).solution.flatten().tolist()
-    exact = [1.0, *(value for number in known if number for value in (number, 1 / number))]
-
-    def snapped(scale: float) -> float:
-        nearest = min(exact, key=lambda value: abs(value - scale))
-        return nearest if abs(nearest - scale) <= 10 * trial.AGREEMENT * abs(scale) else scale
-
-    return snapped(fitted[0]), snapped(fitted[1])
+    # The two factors are fitted together, which is less accurate than one alone.
+    attn_scale, mlp_scale = (trial.snapped(scale, known, 10 * trial.AGREEMENT) for scale in fitted)
+    return attn_scale, mlp_scale

@@ -60,10 +60,10 @@ def boot(folder: Path, device: torch.device, centre: bool, *, rounded: bool = Fa
                 str(folder), hf_model=model, tokenizer=tokenizer, device=str(device), dtype=dtype
             )
             missing = [part for part in ("blocks", "ln_final", "unembed") if not hasattr(bridge, part)]
-        except (
-            AssertionError, AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
-        ) as error:  # fmt: skip
-            raise InputError(f"TransformerLens cannot take {name} with the options of its config.json apart") from error
+        except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if "memory" in str(error):
+                raise
+            raise InputError(f"TransformerLens cannot use {name} with the options in its config.json") from error
         if missing:
             raise InputError(f"TransformerLens finds no {missing[0]} in {name}")
         architecture.complete_norms(bridge)

@@ -27,16 +27,24 @@ def factor(found: Tensor, expected: Tensor, known: Iterable[float] = ()) -> tupl
     Args:
         found: What a formula gives.
         expected: What the model gives.
-        known: Numbers that the model's configuration holds. If the fitted number is within rounding of 1, of one of
-            these or of the reciprocal of one, that exact number is returned.
+        known: Numbers that the model's configuration holds; see `snapped`.
     """
     one, other = (value.detach().double().cpu().flatten() for value in (found, expected))
-    fitted = float((one @ other) / (one @ one).clamp_min(1e-30))
-    exact = [1.0, *(value for number in known if number for value in (number, 1 / number))]
-    k = min(exact, key=lambda value: abs(value - fitted))
-    if abs(k - fitted) > AGREEMENT * abs(fitted):
-        k = fitted
+    k = snapped(float((one @ other) / (one @ one).clamp_min(1e-30)), known)
     return k, misfit(k * one, other)
+
+
+def snapped(fitted: float, known: Iterable[float], tolerance: float = AGREEMENT) -> float:
+    """Return 1, a known number or the reciprocal of one if a fitted number is that close to it, else the number itself.
+
+    Args:
+        fitted: A number that was fitted to what the model computes, and has its rounding errors.
+        known: Numbers that the model's configuration holds.
+        tolerance: Largest difference, as a share of the number.
+    """
+    exact = [1.0, *(value for number in known if number for value in (number, 1 / number))]
+    nearest = min(exact, key=lambda value: abs(value - fitted))
+    return nearest if abs(nearest - fitted) <= tolerance * abs(fitted) else fitted
 
 
 def rows(count: int, d_model: int, like: Tensor, *, seed: int) -> Tensor:

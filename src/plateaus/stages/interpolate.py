@@ -72,7 +72,7 @@ def interpolate_pair(
         The rows of each table of this stage.
 
     Raises:
-        InputError: there is no path between the endpoints.
+        InputError: there is no path between the endpoints, or the two prompts have the same next-token distribution.
     """
     alphas = geometry.alphas(steps)
     groups = [Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id)) for layer in layers]
@@ -103,7 +103,7 @@ def interpolate_pair(
         errors = curve.errors.cpu().numpy()
         checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
         if layer == trace_layer:
-            measured = measure_predictions(model, rows)
+            measured = measure_predictions(model, rows, name=f"pair '{pair.pair.id}'")
             curves.append(curve_columns(measured, alphas, layer, predictions.SITE, model.n_layers))
             tokens = _tokens(model, rows, alphas, top_tokens) if traced else None
     trace = stack([_trace(*one, alphas) for one in vectors]) if traced else None

@@ -118,7 +118,7 @@ def curves(
     found = {
         "path": geometry.measure(path),
         "logits": of_logits.measures,
-        predictions.SITE: predictions.measure_predictions(model, last.resid_post[0]),
+        predictions.SITE: predictions.measure_predictions(model, last.resid_post[0], name=name),
     }
     return {site: measures.distance.float().cpu().numpy() for site, measures in found.items()}
 

@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from plateaus.curves import predictions
+from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 
 
@@ -32,7 +33,7 @@ def test_the_measures_are_those_of_scipy_at_any_length(model, steps):
         return float(jensenshannon(p[i], p[j]))
 
     to_a, to_b = ([apart(i, end) for i in range(steps)] for end in (0, steps - 1))
-    found = predictions.measure_predictions(model, rows)
+    found = predictions.measure_predictions(model, rows, name="x")
     np.testing.assert_allclose(found.distance_a, to_a, atol=1e-6)
     np.testing.assert_allclose(found.distance_b, to_b, atol=1e-6)
     np.testing.assert_allclose(found.distance[1:-1], np.divide(to_a, np.add(to_a, to_b))[1:-1], atol=1e-6)
@@ -41,3 +42,10 @@ def test_the_measures_are_those_of_scipy_at_any_length(model, steps):
     assert torch.isnan(found.step_size[-1])
     assert (found.detour >= -1e-9).all()  # the triangle inequality
     np.testing.assert_allclose(found.projection[[0, -1]], [0, 1], atol=1e-9)
+
+
+def test_prompts_with_the_same_predictions_are_refused(model):
+    rows = path(model, 9)
+    rows[-1] = rows[0]
+    with pytest.raises(InputError, match=r"^pair 'x': the next-token distributions of the two prompts are the same"):
+        predictions.measure_predictions(model, rows, name="pair 'x'")
