@@ -366,7 +366,10 @@ def test_a_flipped_sign_stops_the_stage_that_is_computed_again(project: Project)
     """Only the stages jacobian and spline depend on the formula, so their jobs are the ones that find the mistake."""
     before = project.digests()
     break_source(
-        project, "mechanism/mlp_jacobian.py", "    return hidden @ mlp.w_out.T\n", "    return -hidden @ mlp.w_out.T\n"
+        project,
+        "mechanism/mlp_jacobian.py",
+        "    return linear(hidden, mlp.w_out)\n",
+        "    return -linear(hidden, mlp.w_out)\n",
     )
     errors = refused(project)
     assert errors

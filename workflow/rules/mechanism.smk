@@ -4,6 +4,7 @@
 rule freeze:
     input:
         [table(declared) for declared in tables_of("extract")],
+        table(tables.INTERPOLATE),
         card=card,
         code=code("freeze"),
     output:

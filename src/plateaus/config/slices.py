@@ -11,8 +11,7 @@ from typing import Any
 from plateaus.config.models import weights_of
 from plateaus.config.reading import Config
 from plateaus.config.stages import pick
-from plateaus.prompts.pairs import SUITE, Pair, pairs_digest
-from plateaus.prompts.sampling import NATURAL
+from plateaus.prompts.pairs import NATURAL, SUITE, Pair, pairs_digest
 
 
 def fetch_slice(config: Config, model: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ FOLLOWS = {
     "fetch": (),
     "extract": ("fetch",),
     "interpolate": ("fetch", "extract"),
-    "freeze": ("fetch", "extract"),
+    "freeze": ("fetch", "extract", "interpolate"),
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
     "sharpness": ("interpolate", "freeze"),

@@ -8,8 +8,3 @@ LOGIT_BLOCK = 64
 LOGIT_BYTES = 3e7
 """How many bytes of logits, of several short paths, are computed in one matrix product: a product of few rows spends
 most of its time loading the weights."""
-
-LARGE_VOCABULARY = 100_000
-"""The number of tokens from which on logits are measured by their coordinates (`Transformer.logit_coordinates`). With
-Gemma 3 270M, which has 262,144, the logits took longer than the sweep before them. Smaller models could do so too, but
-the last digits of their measures would change, and with them the committed results of the default run."""

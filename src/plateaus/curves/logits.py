@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from plateaus.curves import geometry
 from plateaus.curves.geometry import Measures
-from plateaus.curves.limits import LARGE_VOCABULARY, LOGIT_BLOCK, LOGIT_BYTES
+from plateaus.curves.limits import LOGIT_BLOCK, LOGIT_BYTES
 from plateaus.model.transformer import Transformer
 
 
@@ -33,35 +33,38 @@ def measure_logits(
     model: Transformer,
     paths: Float[Tensor, "paths steps d_model"],
     norm_scale: Tensor | None = None,
-    unpatched: Float[Tensor, "end d_vocab"] | None = None,
+    unpatched: Float[Tensor, "paths end d_vocab"] | None = None,
 ) -> Iterator[LogitCurve]:
     """Measure the logits along each path.
 
-    A large vocabulary is measured by coordinates of the logits, which are much shorter and have the same distances, if
-    the model has them. Only the ends of the paths are then compared with real logits.
+    If the model's logits have coordinates (`plateaus.model.unembedding`), which are much shorter and have the same
+    distances, these are measured, and only the ends of the paths are compared with real logits.
 
     Args:
         model: The model.
         paths: resid_post of the last layer along the paths.
         norm_scale: (paths, steps, 1), a scale for the final norm at every row that replaces the row's own scale.
-        unpatched: The logits of the two unpatched prompts, against which the ends of each path are checked.
+        unpatched: For each path, the logits of the two unpatched prompts, against which its ends are checked.
 
     Yields:
         One curve per path, in order.
     """
-    if model.d_vocab >= LARGE_VOCABULARY and model.logit_root is not None:
+    if model.logit_root is not None:
         yield from _by_coordinates(model, paths, norm_scale, unpatched)
     elif paths.shape[1] > LOGIT_BLOCK + 1:
         for number, rows in enumerate(paths):
-            yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number], unpatched)
+            own = None if unpatched is None else unpatched[number]
+            yield _in_blocks(model, rows, None if norm_scale is None else norm_scale[number], own)
     else:
+        compared = itertools.repeat(None) if unpatched is None else iter(unpatched)
 
         def of_paths(logits: Tensor) -> list[LogitCurve]:
             # The paths are measured one at a time, so that the differences of a path stay in the processor's cache.
-            return [LogitCurve(geometry.measure(one), _errors(one[[0, -1]], unpatched)) for one in logits]
+            return [LogitCurve(geometry.measure(one), _errors(one[[0, -1]], next(compared))) for one in logits]
 
         # `map` keeps no reference to these logits, so that they are freed before the next ones are computed.
-        yield from chain.from_iterable(map(of_paths, _together(model.logits, paths, norm_scale, 4 * model.d_vocab)))
+        together = _together(model.logits, paths, norm_scale, 4 * model.d_vocab)
+        yield from itertools.chain.from_iterable(map(of_paths, together))
 
 
 def _together(
@@ -85,7 +88,8 @@ def _by_coordinates(
     else:
         scale = None if norm_scale is None else norm_scale[:, [0, -1]]
         ends = _together(model.logits, paths[:, [0, -1]], scale, 4 * model.d_vocab)
-        errors = torch.cat([_errors(some, unpatched) for some in ends])
+        compared = iter(unpatched)
+        errors = torch.stack([_errors(one, next(compared)) for some in ends for one in some])
     measured = map(geometry.measure, _together(model.logit_coordinates, paths, norm_scale, 8 * (model.d_model + 1)))
     each = (Measures(*of_path) for some in measured for of_path in zip(*some, strict=True))
     for measures, of_ends in zip(each, errors, strict=True):

@@ -26,7 +26,7 @@ def curve_columns(measures: Measures, alphas: Tensor, layer: int, site: str, rec
     steps = len(alphas)
     return {
         "interp_layer": np.full(steps, layer),
-        "site": np.full(steps, site),
+        "site": words(steps, site),
         "record_layer": np.full(steps, record_layer),
         "step": np.arange(steps),
         "alpha": alphas.numpy(),
@@ -41,7 +41,12 @@ def stack(parts: list[Columns]) -> Columns:
 
 def with_pair(columns: Columns, pair: str) -> Columns:
     """Return the same rows with the pair's id as an additional column."""
-    return {"pair": np.full(len(next(iter(columns.values()))), pair), **columns}
+    return {"pair": words(len(next(iter(columns.values()))), pair), **columns}
+
+
+def words(rows: int, word: str) -> np.ndarray:
+    """Return a column that holds the same word in every row, in 8 bytes per row."""
+    return np.full(rows, word, dtype=object)
 
 
 def curve_rows(pairs: int, steps: int, layers: Sequence[int], n_layers: int) -> int:

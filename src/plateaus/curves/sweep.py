@@ -26,11 +26,13 @@ class Group(NamedTuple):
         interp_layer: The interpolation layer, whose resid_post the path replaces.
         path: (steps, d_model).
         condition: What is frozen in every later layer; see `plateaus.model.freezing`.
+        pair: Which of several pairs with the same prefix the path belongs to, counted from 0.
     """
 
     interp_layer: int
     path: Float[Tensor, "steps d_model"]
     condition: str = BASELINE
+    pair: int = 0
 
 
 class Recording(NamedTuple):
@@ -55,7 +57,7 @@ def sweep(model: Transformer, prefix: Prefix, groups: Sequence[Group], *, memory
 
     Args:
         model: The model.
-        prefix: The pair's prefix.
+        prefix: The prefix of the pair, or of all pairs if there are several.
         groups: The paths, all with the same number of steps.
         memory_gb: Memory budget in GB for the intermediate results of one block. The groups are run in chunks of whole
             groups, at least one at a time, to stay within the budget.

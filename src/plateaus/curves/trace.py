@@ -63,9 +63,11 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path, bos: str
     pairs = [pair for pair, _ in shard_pairs(root, model, shard, model_folder, bos) if depth.is_traced(pair.pair)]
     if not pairs:
         return []
-    layers = tuple(sorted(set(tables.read(tables.TRACE, [file], ["layer"])["layer"].to_pylist())))
-    mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers))
-    alphas = geometry.alphas(mlp_input.shape[2])
+    rows = tables.read(tables.TRACE, [file], ["layer"])["layer"].to_pylist()
+    layers = tuple(sorted(set(rows)))
+    steps = len(rows) // (len(pairs) * len(layers))
+    mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers), steps)
+    alphas = geometry.alphas(steps)
     return [Inputs(pair, layers, alphas, of_pair) for pair, of_pair in zip(pairs, mlp_input, strict=True)]
 
 
@@ -90,7 +92,14 @@ def read_traces(
     if not found:
         return []
     layers = found[0].layers
-    posts = _vectors(table_path(root, model, tables.TRACE, shard), "resid_post", len(found), len(layers), room=1)
+    posts = _vectors(
+        table_path(root, model, tables.TRACE, shard),
+        "resid_post",
+        len(found),
+        len(layers),
+        len(found[0].alphas),
+        room=1,
+    )
     traces = []
     listed = shard_pairs(root, model, shard, model_folder, bos)
     whole = [(pair, residuals) for pair, residuals in listed if depth.is_traced(pair.pair)]
@@ -100,15 +109,23 @@ def read_traces(
     return traces
 
 
-def _vectors(file: Path, column: str, pairs: int, layers: int, room: int = 0) -> Float[Tensor, "pair layers steps d"]:
+def _vectors(
+    file: Path, column: str, pairs: int, layers: int, steps: int, room: int = 0
+) -> Float[Tensor, "pair layers steps d"]:
     """Read one vector column of the trace, leaving `room` empty layers in front of each pair's layers.
 
-    Columns are read one by one, so that only one is held as a table at a time.
+    The column is read a few rows at a time, so that it is held only once.
     """
-    values = tables.vectors(tables.read(tables.TRACE, [file], [column]), column)
-    values = values.reshape(pairs, layers, -1, values.shape[-1])
-    kept = torch.empty(pairs, room + layers, *values.shape[2:], dtype=torch.float32)
-    kept.numpy()[:, room:] = values
+    kept = torch.empty(0)
+    done, per_pair = 0, layers * steps
+    for values in tables.vector_batches(tables.TRACE, file, column):
+        if done == 0:
+            kept = torch.empty(pairs, room + layers, steps, values.shape[-1], dtype=torch.float32)
+        while len(values):
+            pair, first = divmod(done, per_pair)
+            some, values = values[: per_pair - first], values[per_pair - first :]
+            kept[pair, room:].view(per_pair, -1).numpy()[first : first + len(some)] = some
+            done += len(some)
     return kept
 
 

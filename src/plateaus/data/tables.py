@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,14 @@ __all__ = [
     "no_rows",
     "read",
     "read_frame",
+    "vector_batches",
     "vectors",
     "write",
     "write_table",
 ]
+
+ROWS_AT_ONCE = 4096
+"""How many rows `vector_batches` reads at a time."""
 
 
 def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
@@ -119,6 +124,8 @@ def _sorted(data: pa.Table, key: Sequence[str]) -> pa.Table:
         else:
             ranks[name] = column
     order = pc.sort_indices(pa.table(ranks), sort_keys=[(name, "ascending") for name in key])
+    if order.equals(pa.array(range(len(order)), order.type)):
+        return data.combine_chunks()  # in order already, so that large vectors need not be copied
     return data.take(order).combine_chunks()
 
 
@@ -245,23 +252,9 @@ def read(
     parts = []
     kept = None if pairs is None else pc.field("pair").isin(list(pairs))
     for path in paths:
-        try:
-            metadata = pq.read_schema(path).metadata or {}
+        with _opened(table, path):
             part = pq.read_table(
                 path, columns=list(columns) if columns is not None else None, filters=kept, partitioning=None
-            )
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing: run snakemake to make it") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
-        found = (
-            metadata.get(b"plateaus.table", b"?").decode(),
-            metadata.get(b"plateaus.table_version", b"?").decode(),
-        )
-        if found != (table.name, str(table.version)):
-            raise InputError(
-                f"{path} holds table {found[0]} version {found[1]} where {table.name} version {table.version} "
-                "is needed: delete it and run again"
             )
         if columns is None and pairs is None:
             check(table, part)
@@ -286,6 +279,35 @@ def vectors(data: pa.Table, name: str) -> Any:
     column = data[name].combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def vector_batches(table: Table, path: Path, name: str) -> Iterator[Any]:
+    """Read a vector column as NumPy arrays of shape (some rows, d), in order, without holding all of it.
+
+    Raises:
+        InputError: see `read`.
+    """
+    with _opened(table, path):
+        for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=[name]):
+            yield vectors(pa.Table.from_batches([batch]), name)
+
+
+@contextmanager
+def _opened(table: Table, path: Path) -> Iterator[None]:
+    """Check that a file holds a table, and say in one line if it cannot be read."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        found = tuple(metadata.get(key, b"?").decode() for key in (b"plateaus.table", b"plateaus.table_version"))
+        if found != (table.name, str(table.version)):
+            raise InputError(
+                f"{path} holds table {found[0]} version {found[1]} where {table.name} version {table.version} "
+                "is needed: delete it and run again"
+            )
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run snakemake to make it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({error}): delete it and run again") from None
 
 
 def metadata_of(path: Path) -> dict[str, str]:

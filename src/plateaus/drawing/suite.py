@@ -10,8 +10,8 @@ from plateaus.data import tables
 from plateaus.data.results import Results
 from plateaus.drawing.contract import Settings
 from plateaus.judging.measures import LOGITS, NEXT_TOKEN
-from plateaus.prompts.pairs import SUITE
-from plateaus.prompts.sampling import MATCH, NATURAL
+from plateaus.prompts.pairs import NATURAL, SUITE
+from plateaus.prompts.sampling import MATCH
 
 PUBLISHED = "published"
 

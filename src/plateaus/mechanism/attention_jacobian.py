@@ -82,6 +82,10 @@ class AttentionAt:
         self._of, self._rows, self._prefix, self.affine = of, rows, prefix, affine
         self._heads = None if affine is None else closed_attention.read_heads(of.model, of.layer, rows, prefix)
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
     def push(self, v: Float[Tensor, "k rows d_model"]) -> Float[Tensor, "k rows d_model"]:
         """Return J_attn v for k directions at every row, including the norm before attention."""
         if self.affine is not None and self._heads is not None:

@@ -10,6 +10,7 @@ includes the identity of the skip connection and counts no block twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from plateaus.mechanism import mlp_jacobian, nodes
 from plateaus.mechanism.attention_jacobian import AttentionAt
 from plateaus.mechanism.nodes import Nodes
 from plateaus.model.mlp import Linearisation, Mlp
+from plateaus.model.products import bmm
 
 Matrices = Float[Tensor, "steps d_model d_model"]
 
@@ -56,10 +58,38 @@ def push(of: Branches, v: Float[Tensor, "k steps d_model"]) -> Pushed:
 
 
 def _push(of: Branches, v: Tensor) -> Pushed:
-    of_attention = of.attention.push(v)
+    return _through_block(of.parallel, of.mlp, of.mlp_input, of.at, v, of.attention.push(v))
+
+
+def push_paths(
+    parallel: bool,
+    paths: Sequence[AttentionAt],
+    mlp: Mlp,
+    mlp_input: Float[Tensor, "rows d_model"],
+    at: Linearisation,
+    v: Float[Tensor, "rows d_model"],
+) -> Pushed:
+    """Return J_attn v and J_block v for one direction at every row of several paths, which go through the MLP together.
+
+    Args:
+        parallel: Whether attention and the MLP both read resid_pre.
+        paths: Attention at the rows of each path; each has its own prefix.
+        mlp: The MLP branch.
+        mlp_input: What the MLP branch reads at the rows of all paths, one path after the other.
+        at: The MLP branch linearised at `mlp_input`.
+        v: The directions, in the same order.
+    """
+    parts = zip(paths, v.split([len(path) for path in paths]), strict=True)
+    of_attention = torch.cat([path.push(part[None]) for path, part in parts], dim=1)
+    return _through_block(parallel, mlp, mlp_input, at, v[None], of_attention)
+
+
+def _through_block(
+    parallel: bool, mlp: Mlp, mlp_input: Tensor, at: Linearisation, v: Tensor, of_attention: Tensor
+) -> Pushed:
     after_attention = v + of_attention
-    through = v if of.parallel else after_attention
-    return Pushed(of_attention, after_attention + mlp_jacobian.push(of.mlp, of.mlp_input, of.at, through))
+    through = v if parallel else after_attention
+    return Pushed(of_attention, after_attention + mlp_jacobian.push(mlp, mlp_input, at, through))
 
 
 # ---- norms from whole matrices at the nodes -----------------------------------------------------------------------
@@ -125,14 +155,14 @@ def exact_norms(of: Branches, chain: Chain | None, sketches: Pushed, images: Ten
     if chain is not None:
         product = torch.empty_like(matrices)
         for some in parts:
-            torch.bmm(matrices[some], chain.at(steps[some]), out=product[some])
+            bmm(matrices[some], chain.at(steps[some]), out=product[some])
     return Norms(attn, block, nodes.norms(chosen, product), Chain(chosen, product))
 
 
 def compose(parallel: bool, of_mlp: Matrices, of_attention: Matrices) -> Matrices:
     """Compose the block's Jacobian from those of its MLP and attention; the matrices of attention are overwritten."""
     of_attention.diagonal(dim1=-2, dim2=-1).add_(1)
-    return of_attention.add_(of_mlp) if parallel else torch.baddbmm(of_attention, of_mlp, of_attention)
+    return of_attention.add_(of_mlp if parallel else bmm(of_mlp, of_attention))
 
 
 # ---- norms from random directions -----------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from plateaus.model import architecture, branches, trial
 from plateaus.model.architecture import score_scale
 from plateaus.model.norm import Norm
 from plateaus.model.prefix import Prefix
+from plateaus.model.products import linear
 from plateaus.model.transformer import Transformer
 
 TRIED = 8
@@ -111,13 +112,13 @@ def push(
     shares = _shares(affine, heads)
     u = affine.norm.push(rows, v)
     count, width = heads.queries.shape[1:]
-    moved_queries = (u @ affine.queries.flatten(0, 1).T).unflatten(-1, (count, width))
+    moved_queries = linear(u, affine.queries.flatten(0, 1)).unflatten(-1, (count, width))
     moved_scores = affine.scale * torch.einsum("nhjd,knhd->knhj", shares.keys, moved_queries)
     moved_scores[..., -1] += torch.einsum("nhd,knd->knh", shares.through_own, u)
     z = torch.einsum("nhjv,knhj->knhv", shares.away, moved_scores)
-    moved_values = (u @ affine.values.flatten(0, 1).T).unflatten(-1, (-1, width))
+    moved_values = linear(u, affine.values.flatten(0, 1)).unflatten(-1, (-1, width))
     z += shares.p[..., -1, None] * moved_values.repeat_interleave(count // moved_values.shape[-2], dim=-2)
-    return z.flatten(-2) @ affine.out.T
+    return linear(z.flatten(-2), affine.out)
 
 
 def jacobian(

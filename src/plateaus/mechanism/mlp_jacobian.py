@@ -27,6 +27,7 @@ from torch import Tensor
 
 from plateaus.model.mlp import Linearisation, Mlp, Rows
 from plateaus.model.norm import Norm
+from plateaus.model.products import bmm, linear, matmul
 
 
 class Gram(NamedTuple):
@@ -69,7 +70,7 @@ def _gram(a: Tensor, gate: Tensor | None, out: Tensor) -> Gram:
     """Compute the Gram matrices from the folded input and gate weights and from W_out^T, (d_mlp, d_model)."""
     if gate is None:
         return Gram(_symmetric(a, out), None, None, a, None)
-    return Gram(_symmetric(a, out), (a @ gate.T).mul_(out @ out.T), _symmetric(gate, out), a, gate)
+    return Gram(_symmetric(a, out), linear(a, gate).mul_(linear(out, out)), _symmetric(gate, out), a, gate)
 
 
 def _symmetric(a: Tensor, out: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ def _symmetric(a: Tensor, out: Tensor) -> Tensor:
     parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
     for number, rows in enumerate(parts):
         for columns in parts[: number + 1]:
-            block = (a[rows] @ a[columns].T).mul_(out[rows] @ out[columns].T)
+            block = linear(a[rows], a[columns]).mul_(linear(out[rows], out[columns]))
             whole[rows, columns] = block
             whole[columns, rows] = block.T
     return whole
@@ -112,17 +113,16 @@ def jacobian_norms(mlp: Mlp, matrices: Gram, x: Rows, at: Linearisation) -> MlpN
         at: `mlp.linearise(x)`.
     """
     form = _form_of(matrices, at)
-    hidden = _through_hidden(matrices, at, mlp.norm.normalise(x)[0])
     if mlp.post_norm is None or matrices.post is None:
-        square = mlp.norm.shrink(form, (hidden @ mlp.w_out.T).square().sum(-1), x)
+        square = mlp.norm.shrink(form, linear(at.along, mlp.w_out).square().sum(-1), x)
     else:
-        square = _after_post_norm(mlp, mlp.post_norm, matrices, matrices.post, at, hidden, x)
+        square = _after_post_norm(mlp, mlp.post_norm, matrices, matrices.post, at, x)
     norm, read = separate_norm(mlp, x)
     return MlpNorms(mlp=square.clamp_min(0).sqrt(), mlp_fc=form.clamp_min(0).sqrt(), norm=norm.jacobian_norm(read))
 
 
 def _after_post_norm(
-    mlp: Mlp, post: Norm, matrices: Gram, folded: Gram, at: Linearisation, hidden: Tensor, x: Rows
+    mlp: Mlp, post: Norm, matrices: Gram, folded: Gram, at: Linearisation, x: Rows
 ) -> Float[Tensor, " rows"]:
     """Compute |J'|_F^2 of a branch with a norm after it; the module's docstring has the formula.
 
@@ -132,20 +132,19 @@ def _after_post_norm(
         matrices: `gram(mlp)`.
         folded: `matrices.post`, with the gain and centring of the norm after the branch folded into W_out.
         at: `mlp.linearise(x)`.
-        hidden: (rows, d_mlp), the derivative of the hidden units along x^.
         x: The residual vectors that the branch reads.
     """
     d = x.shape[-1]
     y, sigma = post.normalise(mlp.before_post_norm(x))
-    along = (post.centre(hidden @ mlp.w_out.T) * post.gain).square().sum(-1)
+    along = (post.centre(linear(at.along, mlp.w_out)) * post.gain).square().sum(-1)
     whole = mlp.norm.shrink(_form_of(folded, at), along, x)
 
     def pull(w: Rows) -> Rows:
         """Return J^T w, where J is the Jacobian of the branch without the norm after it."""
-        through = w @ mlp.w_out
-        back = (at.through_in * through) @ matrices.folded_in
+        through = matmul(w, mlp.w_out)
+        back = matmul(at.through_in * through, matrices.folded_in)
         if matrices.folded_gate is not None and at.through_gate is not None:
-            back = back + (at.through_gate * through) @ matrices.folded_gate
+            back = back + matmul(at.through_gate * through, matrices.folded_gate)
         return mlp.norm.push(x, back)
 
     by_y = pull(y)
@@ -168,30 +167,35 @@ def separate_norm(mlp: Mlp, x: Rows) -> tuple[Norm, Rows]:
 
 
 def _form_of(matrices: Gram, at: Linearisation) -> Float[Tensor, " rows"]:
-    form = _form(at.through_in, matrices.in_in, at.through_in)
+    form = _quadratic(at.through_in, matrices.in_in)
     if at.through_gate is not None:
         assert matrices.in_gate is not None
         assert matrices.gate_gate is not None
-        form = form + 2 * _form(at.through_in, matrices.in_gate, at.through_gate)
-        form = form + _form(at.through_gate, matrices.gate_gate, at.through_gate)
+        form = form + 2 * (matmul(at.through_in, matrices.in_gate) * at.through_gate).sum(-1)
+        form = form + _quadratic(at.through_gate, matrices.gate_gate)
     return form
 
 
-def _form(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
-    return ((left @ matrix) * right).sum(-1)
-
-
-def _through_hidden(matrices: Gram, at: Linearisation, u: Rows) -> Float[Tensor, "rows d_mlp"]:
-    """Return the derivative of the hidden units along a centred change u of the normalised vector before the gain."""
-    hidden = at.through_in * (u @ matrices.folded_in.T)
-    if matrices.folded_gate is not None and at.through_gate is not None:
-        hidden = hidden + at.through_gate * (u @ matrices.folded_gate.T)
-    return hidden
+def _quadratic(x: Float[Tensor, "rows n"], matrix: Float[Tensor, "n n"]) -> Float[Tensor, " rows"]:
+    """Return x^T M x at every row for a symmetric M, of which only the blocks on and below the diagonal are read."""
+    n = len(matrix)
+    size = -(-n // BLOCKS)
+    total = torch.zeros_like(x[:, 0])
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        own, below = slice(start, stop), slice(stop, n)
+        product = 2 * matmul(x[:, below], matrix[below, own]) + matmul(x[:, own], matrix[own, own])
+        total += (product * x[:, own]).sum(-1)
+    return total
 
 
 def push(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
     """Return J v of the branch with its norms, for one direction v per row; `at` is `mlp.linearise(x)`."""
-    moved = push_fc(mlp, at, mlp.norm.push(x, v))
+    return push_post_norm(mlp, x, push_fc(mlp, at, mlp.norm.push(x, v)))
+
+
+def push_post_norm(mlp: Mlp, x: Rows, moved: Rows) -> Rows:
+    """Return what a change of the output of W_out becomes in the branch's output, through the norm after it if any."""
     if mlp.post_norm is None:
         return moved
     return mlp.post_norm.push(mlp.before_post_norm(x), moved) * mlp.post_norm.gain
@@ -200,10 +204,10 @@ def push(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
 def push_fc(mlp: Mlp, at: Linearisation, u: Rows) -> Rows:
     """Return J_fc u of the branch without its norms, where u is a change of the normalised vector before the gain."""
     scaled = u * mlp.norm.gain
-    hidden = at.through_in * (scaled @ mlp.w_in.T)
+    hidden = at.through_in * linear(scaled, mlp.w_in)
     if mlp.w_gate is not None and at.through_gate is not None:
-        hidden = hidden + at.through_gate * (scaled @ mlp.w_gate.T)
-    return hidden @ mlp.w_out.T
+        hidden = hidden + at.through_gate * linear(scaled, mlp.w_gate)
+    return linear(hidden, mlp.w_out)
 
 
 def push_norm(mlp: Mlp, x: Rows, at: Linearisation, v: Rows) -> Rows:
@@ -225,5 +229,5 @@ def jacobian(mlp: Mlp, x: Rows) -> Float[Tensor, "rows d_model d_model"]:
     hidden = at.through_in[:, :, None] * a
     if gate is not None and at.through_gate is not None:
         hidden.addcmul_(at.through_gate[:, :, None], gate)  # in place, since this tensor is the largest one
-    whole = mlp.norm.through(x, mlp.w_out @ hidden)
+    whole = mlp.norm.through(x, bmm(mlp.w_out.expand(len(hidden), -1, -1), hidden))
     return whole if mlp.post_norm is None else mlp.post_norm.after(mlp.before_post_norm(x), whole)

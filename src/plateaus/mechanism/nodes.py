@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-TOLERANCE = 2e-5
-"""Allowed error as a share of a matrix's Frobenius norm. It is a few times the rounding error of float32 through the
-blocks of a model, so that no nodes are added to fit rounding errors."""
+TOLERANCE = 2e-4
+"""Allowed error of a combination, as a share of the matrix's Frobenius norm. The norms follow with less than that: on
+the embedded model, those of attention, blocks and the chain of all 29 blocks are off by at most 4e-5."""
 SHORTEST = 1e-2
 """Share of the root mean square length of the sketches of one kind. A shorter sketch is allowed the error of one of
 this length, because a smaller error would be lost in rounding."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from plateaus.mechanism.mlp_jacobian import Gram
 from plateaus.model.mlp import Mlp
+from plateaus.model.products import matmul
 
 Packed = UInt8[np.ndarray, "steps bytes"]
 
@@ -86,7 +87,7 @@ def switches(mlp: Mlp, matrices: Gram, x: Float[Tensor, "steps d_model"]) -> Swi
         raise ValueError("single units can only be switched in ReLU MLPs without a gate")
     active = mlp.pre_activation(x) > 0
     g = active.to(x.dtype)
-    through = g @ matrices.in_in
+    through = matmul(g, matrices.in_in)
     return Switches(active, g * through, 2 * (1 - 2 * g) * through + matrices.in_in.diagonal())
 
 

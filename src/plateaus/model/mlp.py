@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plateaus.model.norm import Norm
+from plateaus.model.products import linear
 
 Rows = Float[Tensor, "rows d_model"]
 
@@ -55,25 +56,29 @@ class Mlp(NamedTuple):
         z = self.pre_activation(x)
         hidden = self.activation(z)
         if self.w_gate is not None:
-            hidden = hidden * (read @ self.w_in.T + self.b_in)
-        return hidden @ self.w_out.T + self.b_out
+            hidden = hidden * linear(read, self.w_in, self.b_in)
+        return linear(hidden, self.w_out, self.b_out)
 
     def pre_activation(self, x: Rows) -> Float[Tensor, "rows d_mlp"]:
         """Return the pre-activation, which is that of the gate in gated MLPs."""
         read = self.norm(x)
         if self.w_gate is None or self.b_gate is None:
-            return read @ self.w_in.T + self.b_in
-        return read @ self.w_gate.T + self.b_gate
+            return linear(read, self.w_in, self.b_in)
+        return linear(read, self.w_gate, self.b_gate)
 
     def linearise(self, x: Rows) -> Linearisation:
         """Return the first-order coefficients of the hidden units at every row."""
         z = self.pre_activation(x)
         slope = derivative(self.activation, z)
-        if self.w_gate is None:
-            return Linearisation(through_in=slope, through_gate=None)
-        return Linearisation(
-            through_in=self.activation(z), through_gate=slope * (self.norm(x) @ self.w_in.T + self.b_in)
-        )
+        # Less its value at x^ = 0, which comes from the biases, a unit's input is its own derivative along x^.
+        if self.w_gate is None or self.b_gate is None:
+            along = slope * (z - self.w_in @ self.norm.bias - self.b_in)
+            return Linearisation(through_in=slope, through_gate=None, along=along)
+        factor = linear(self.norm(x), self.w_in, self.b_in)
+        through_in, through_gate = self.activation(z), slope * factor
+        along = through_in * (factor - self.w_in @ self.norm.bias - self.b_in)
+        along += through_gate * (z - self.w_gate @ self.norm.bias - self.b_gate)
+        return Linearisation(through_in, through_gate, along)
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Fold the norm's gain and centring into the input weights, A = (W_in * gain) P, and into the gate weights."""
@@ -91,14 +96,17 @@ class Linearisation(NamedTuple):
     Attributes:
         through_in: act'(z), or act(gate) in gated MLPs; (rows, d_mlp).
         through_gate: act'(gate) times the output of W_in, (rows, d_mlp); None in MLPs without a gate.
+        along: The derivative of the hidden units along x^, the normalised vector before gain and bias, (rows, d_mlp).
     """
 
     through_in: Float[Tensor, "rows d_mlp"]
     through_gate: Float[Tensor, "rows d_mlp"] | None
+    along: Float[Tensor, "rows d_mlp"]
 
-    def of_rows(self, rows: slice) -> Linearisation:
+    def at(self, rows: slice) -> Linearisation:
         """Return the coefficients of some of the rows."""
-        return Linearisation(self.through_in[rows], None if self.through_gate is None else self.through_gate[rows])
+        gate = None if self.through_gate is None else self.through_gate[rows]
+        return Linearisation(self.through_in[rows], gate, self.along[rows])
 
 
 def derivative(activation: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

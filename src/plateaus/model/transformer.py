@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plateaus.model import architecture, branches, layout, loading, logit_head, trial, unembedding
+from plateaus.model import architecture, branches, layout, loading, logit_head, products, trial, unembedding
 from plateaus.model.freezing import Freezing
 from plateaus.model.layout import Layout
 from plateaus.model.logit_head import LogitHead
@@ -26,6 +26,8 @@ from plateaus.model.mlp import Mlp
 from plateaus.model.prefix import Prefix
 
 Rows = Float[Tensor, "rows d_model"]
+KEPT_PREFIXES = 8
+"""How many prefixes a model keeps."""
 TRIED_TOGETHER = 4
 """How many rows share a copy of a prefix in the trial of whether they can."""
 
@@ -63,6 +65,7 @@ class Transformer:
         whole = bridge.original_model
         self.device = next(tensor.device for tensor in itertools.chain(whole.parameters(), whole.buffers()))
         self._layouts: dict[int, Layout] = {}
+        self._prefixes: dict[tuple[int, ...], Prefix] = {}
         self._can_share: dict[tuple[int, int], bool] = {}
 
     @classmethod
@@ -89,17 +92,29 @@ class Transformer:
 
     # ---- whole sequences -------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def run(self, token_ids: list[int]) -> tuple[Float[Tensor, "layers d_model"], Float[Tensor, "position d_vocab"]]:
         """Run a plain forward pass of a whole prompt.
 
         Returns:
             resid_post of every layer at the last token, and the logits at every position.
         """
+        residuals, logits = self.run_together([token_ids])
+        return residuals[0], logits[0]
+
+    @torch.no_grad()
+    @products.in_modules
+    def run_together(
+        self, prompts: list[list[int]]
+    ) -> tuple[Float[Tensor, "prompts layers d_model"], Float[Tensor, "prompts position d_vocab"]]:
+        """Run a plain forward pass of several prompts of the same length.
+
+        Returns:
+            For each prompt, what `run` returns.
+        """
         captured: list[Tensor] = []
-        with self._watch_blocks(lambda _, output: captured.append(_hidden(output)[0, -1].clone())):
-            logits = self._forward(token_ids).logits
-        return torch.stack(captured), logits[0].float()
+        with self._watch_blocks(lambda _, output: captured.append(_hidden(output)[:, -1].clone())):
+            logits = self._forward(prompts).logits
+        return torch.stack(captured, dim=1), logits.float()
 
     @torch.no_grad()
     def embedding(self, token_ids: list[int]) -> Float[Tensor, " d_model"]:
@@ -110,15 +125,27 @@ class Transformer:
             with_kwargs=True,
         )
         try:
-            self._forward(token_ids)
+            self._forward([token_ids])
         finally:
             handle.remove()
         return seen[0]
 
-    @torch.no_grad()
     def prefix(self, token_ids: list[int]) -> Prefix:
-        """Run a prefix (possibly of no tokens) once and keep everything that the rows after it need."""
-        cache = self._forward(token_ids, use_cache=True).past_key_values if token_ids else None
+        """Run a prefix (possibly of no tokens) and keep everything that the rows after it need.
+
+        The last few prefixes are kept, since pairs of the same context follow each other.
+        """
+        key = tuple(token_ids)
+        if key not in self._prefixes:
+            if len(self._prefixes) == KEPT_PREFIXES:
+                del self._prefixes[next(iter(self._prefixes))]  # the oldest one
+            self._prefixes[key] = self._run_prefix(token_ids)
+        return self._prefixes[key]
+
+    @torch.no_grad()
+    @products.in_modules
+    def _run_prefix(self, token_ids: list[int]) -> Prefix:
+        cache = self._forward([token_ids], use_cache=True).past_key_values if token_ids else None
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         handles = [
             block.register_forward_pre_hook(
@@ -130,7 +157,7 @@ class Transformer:
         values = [] if cache is None else [layer.values.clone() for layer in cache.layers]
         try:
             # Any token will do: apart from its residual input, a block's arguments depend on positions only.
-            after = self._forward([0], use_cache=True, **({} if cache is None else {"past_key_values": cache}))
+            after = self._forward([[0]], use_cache=True, **({} if cache is None else {"past_key_values": cache}))
         finally:
             for handle in handles:
                 handle.remove()
@@ -139,9 +166,9 @@ class Transformer:
             values = [layer.values[:, :, :0].clone() for layer in after.past_key_values.layers]
         return Prefix(len(token_ids), tuple(keys), tuple(values), tuple(calls))
 
-    def _forward(self, token_ids: list[int], **kwargs: Any) -> Any:
+    def _forward(self, prompts: list[list[int]], **kwargs: Any) -> Any:
         kwargs.setdefault("use_cache", False)
-        ids = torch.tensor([token_ids], device=self.device)
+        ids = torch.tensor(prompts, device=self.device)
         return self.bridge.original_model(input_ids=ids, **kwargs)
 
     @contextmanager
@@ -159,6 +186,7 @@ class Transformer:
     # ---- the last token alone --------------------------------------------------------------------------------
 
     @torch.no_grad()
+    @products.in_modules
     def block(
         self, layer: int, rows: Rows, prefix: Prefix, freezing: Freezing | None = None, *, parts: bool = False
     ) -> BlockOutput:
@@ -282,6 +310,7 @@ class Transformer:
         return seen[0]
 
     @torch.no_grad()
+    @products.in_modules
     def attention_parts(self, layer: int, rows: Rows, prefix: Prefix, *, after_norm: bool = False) -> dict[str, Tensor]:
         """Return the queries, keys, values and z of attention at the last position.
 
@@ -320,6 +349,7 @@ class Transformer:
         return seen
 
     @torch.no_grad()
+    @products.in_modules
     def logits(self, rows: Rows, norm_scale: Float[Tensor, "rows 1"] | None = None) -> Float[Tensor, "rows d_vocab"]:
         """Return the next-token logits of residual vectors after the last block.
 

@@ -1,9 +1,9 @@
 """Constants of the cost model, measured on real runs; `python -m plateaus.plan --check` compares them with yours.
 
-They were measured with 2 cores on each of two AMD EPYC machines (67 and 35 GFLOP/s per core in float32). The runs were
-the default config (SmolLM2-135M, and the same model with random weights), random models with the shapes of GPT-2 small,
-medium and large and of OPT-125M (50 steps, the post's two pairs in one shard), and GPT-2 small with 40 pairs in one
-shard (30 steps).
+Memory and disk were measured with 2 cores on each of two AMD EPYC machines. The runs were the default config
+(SmolLM2-135M, and the same model with random weights), random models with the shapes of GPT-2 small, medium and large
+and of OPT-125M (50 steps, the post's two pairs in one shard), and GPT-2 small with 40 pairs in one shard (30 steps).
+Times were measured with the default config on a third machine (211 GFLOP/s per core in float32, with AVX-512).
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ CONVERTED = 0.7
 """Share of a weights file that is in memory beside the model during conversion, if the file is not in float32."""
 CENTRED_EMBEDDINGS, CENTRED_BLOCKS = 4.1, 1.33
 """Copies of the embedding matrix, and of the blocks' weights, that centring a model makes."""
-ROW_IN_MEMORY = 500
-"""Bytes of one table row in memory: NumPy columns, their concatenation, the Arrow table and its sorted copy."""
+ROW_IN_MEMORY = 350
+"""Bytes of one table row in memory: columns, their concatenation, the table and its sorted copy."""
 CURVE_ROW_READ = 10
 """Bytes of one row of the curve tables in the sharpness stage, which reads one pair at a time."""
-VECTOR_IN_MEMORY = 3.0
-"""Copies of a recorded vector: the recorded one, the stacked one, and the one in the Arrow table."""
+VECTOR_IN_MEMORY = 2.2
+"""Copies of a recorded vector: the recorded one, and the one in the table."""
 LOGITS_COPIES = 6  # of one path's logits, while they are measured
 COORDINATES_COPIES = 4  # of the coordinates of the logits of several paths, while they are measured
-DISTRIBUTION_COPIES = 4  # of one path's next-token distributions in float64, while they are compared
 ROOT_COPIES = 4  # of the square root behind the coordinates, while it is computed
 ROOT_BYTES = 1.3e8
 """Memory for the part of the unembedding from which this square root is computed at a time, with its copy."""
@@ -38,8 +37,9 @@ CHUNK_USED = 0.7
 """Share of a chunk's memory budget that is really used, because `bytes_per_row` includes a margin."""
 PUSH_USED = 0.25
 """The same share when directions are pushed through attention alone."""
-TRACE_COPIES = 4
-"""Copies of the traced vectors: three are kept (before, read, after), and one more exists while they are loaded."""
+TRACE_COPIES = 3.2
+"""Copies of one kind of traced vectors in memory: two are kept (what the MLP reads, and the residual stream), and
+reading them leaves some memory behind."""
 NODES_AT_MOST = 30
 """Nodes of a path in the last layers, where its matrices need the most memory (see `plateaus.mechanism.nodes`)."""
 
@@ -69,25 +69,24 @@ OTHER_ROW = 8.0
 
 # ---- time: seconds of processor time divided by the number of threads
 EFFICIENCY = {
-    "extract": 0.15,
-    "interpolate": 0.62,
-    "freeze": 0.68,
-    "jacobian": 0.72,
+    "extract": 0.45,
+    "interpolate": 0.46,
+    "freeze": 0.5,
+    "jacobian": 0.55,
     "spline": 0.7,
-    "robustness": 0.6,
+    "robustness": 0.4,
 }
-"""Share of the measured matrix speed that each stage reaches: short prompts read every weight for only a few rows, the
-rows of a sweep come in hundreds, and the Jacobians are large products."""
+"""Share of the measured matrix speed that each stage reaches; the rest of its time is elementwise work and hooks."""
 SELFCHECK_BYTES = 2e4
 """Size of the table of a model's check on disk."""
-START_SECONDS = 6.0
-"""Time for imports and the tokenizer in a job that loads a model."""
-SHARPNESS_SECONDS = 1.5
+START_SECONDS = 2.2
+"""Time for the tokenizer and the trials in a job that loads a model, and that shares its imports with other jobs."""
+SHARPNESS_SECONDS = 0.4
 """Start-up time of a sharpness job, which loads no model."""
 SHARPNESS_BYTES = 0.28e9
 """Memory of a sharpness job without rows; its recorded peak includes memory of the process that started it."""
-LOAD_SECONDS_PER_GB = 3.0
-ROW_SECONDS = 2e-5
+LOAD_SECONDS_PER_GB = 1.2
+ROW_SECONDS = 1e-5
 """Time per table row for measuring, building, checking and writing it."""
 
 
@@ -110,8 +109,8 @@ class Fetching(NamedTuple):
 
 
 FETCH = {
-    "embedded": Fetching(0.34e9, 1.4, 6, 22, 1.4),  # dequantises; the GGUF reader keeps objects for every token
-    "random": Fetching(0.38e9, 1.0, 6, 8, 1.0),  # the unembedding has memory of its own until it is tied
+    "embedded": Fetching(0.34e9, 1.4, 1, 18, 1.4),  # dequantises; the GGUF reader keeps objects for every token
+    "random": Fetching(0.38e9, 1.0, 1, 5, 1.0),  # the unembedding has memory of its own until it is tied
     "local": Fetching(0.3e9, 0, 4, 2),  # makes links to the files and hashes them
     "hub": Fetching(0.3e9, 0, 4, 2),  # the same after the download, whose time depends on the network
 }
@@ -168,8 +167,8 @@ class Light(NamedTuple):
 
 NOTHING = Needs(0, 0, 0)
 LIGHT = {
-    "claims": Light(Needs(0.28e9, 1, 5.5e3), Needs(0, 0.2, 0.8e3), Needs(0, 0, 1.5e3), Needs(0.65e6, 0.02, 53)),
-    "figures": Light(Needs(0.30e9, 2, 0.3e6), Needs(0, 9, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
-    "report": Light(Needs(0.43e9, 4, 0.3e6), Needs(0, 4, 1.5e6), Needs(0, 0, 2.8e6), NOTHING),
+    "claims": Light(Needs(0.28e9, 0.4, 5.5e3), Needs(0, 0.1, 0.8e3), Needs(0, 0, 1.5e3), Needs(0.4e6, 0.002, 53)),
+    "figures": Light(Needs(0.30e9, 2.5, 0.3e6), Needs(0, 2.7, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
+    "report": Light(Needs(0.40e9, 3.5, 0.3e6), Needs(0, 1.1, 1.5e6), Needs(0, 0, 2.8e6), NOTHING),
 }
 """Needs of the stages that load no model; the time of the figures was measured with two processes."""

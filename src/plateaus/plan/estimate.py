@@ -177,6 +177,7 @@ def pair_sizes(
     return {
         pair.id: PairSize(
             prefix=lengths[pair.id],
+            context=pair.context,
             layers=layers(pair),
             whole=matrices or pair.id not in suite,
             stages=frozenset(stage for stage in AFTER_CURVES if depth.goes_into(pair, stage, trained=trained)),
@@ -199,20 +200,22 @@ def _cost(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
 
 def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
     steps, traced = settings.steps, settings.traced(shape)
+    contexts = {pair.context: pair.prefix for pair in pairs}  # pairs of the same context share its run
+    prefixes = sum(flops.prefix_run(shape, length) for length in contexts.values())
     match stage:
         case "extract":
             return sum(flops.extract(shape, pair.prefix) for pair in pairs)
         case "interpolate":
-            swept = sum(flops.interpolate(shape, pair.prefix, steps, pair.layers, traced=pair.traced) for pair in pairs)
-            return swept + FLOAT64 * flops.logit_root(shape)
+            swept = sum(flops.interpolate(shape, pair.prefix, steps, pair.layers) for pair in pairs)
+            return prefixes + swept + FLOAT64 * flops.logit_root(shape)
         case "freeze":
             frozen = (steps, settings.freeze_layers, settings.conditions)
-            swept = sum(flops.freeze(shape, pair.prefix, *frozen) for pair in pairs)
-            return swept + FLOAT64 * flops.logit_root(shape)
+            swept = sum(flops.freeze(shape, pair.prefix, *frozen, known=pair.layers) for pair in pairs)
+            return prefixes + swept + FLOAT64 * flops.logit_root(shape)
         case "jacobian":
-            prefixes, whole = [pair.prefix for pair in pairs], [pair.whole for pair in pairs]
-            return flops.jacobian(
-                shape, prefixes, whole, steps, traced, components=settings.components,
+            lengths, whole = [pair.prefix for pair in pairs], [pair.whole for pair in pairs]
+            return prefixes + flops.jacobian(
+                shape, lengths, whole, steps, traced, components=settings.components,
                 exact_up_to=settings.exact_up_to, probes=settings.probes,
             )  # fmt: skip
         case "spline":

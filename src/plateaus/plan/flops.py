@@ -6,9 +6,9 @@ efficiencies in `plateaus.plan.calibration` were measured against these counts a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from plateaus.curves.limits import LARGE_VOCABULARY, LOGIT_BLOCK
+from plateaus.curves.limits import LOGIT_BLOCK
 from plateaus.plan.shapes import Shape
 
 ROOT_STRIP, ROOT_TRIED = 128, 8
@@ -22,7 +22,9 @@ SELFCHECK_ROWS, SELFCHECK_MATRICES = 4, 3
 which load torch."""
 SKETCH = 8
 """The same value as `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
-NODES = 16
+BASELINE = "none"
+"""The same value as `BASELINE` in `plateaus.model.freezing`, which loads torch."""
+NODES = 13
 """Nodes of a path of 50 or more steps: the mean over layers for the post's two pairs on SmolLM2-135M."""
 
 
@@ -43,7 +45,7 @@ def logits_row(shape: Shape) -> float:
 
 def coordinates(shape: Shape) -> bool:
     """Return whether the logits along paths are measured by coordinates, as in `curves.logits.measure_logits`."""
-    return shape.vocabulary >= LARGE_VOCABULARY and not shape.capped
+    return not shape.capped
 
 
 def _coordinates_row(shape: Shape) -> float:
@@ -106,30 +108,37 @@ def path_logits(shape: Shape, steps: int) -> float:
     return rows * logits_row(shape) + (steps + blocks - 1) * 2.0 * shape.vocabulary
 
 
-def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int], *, traced: bool = True) -> float:
+def interpolate(shape: Shape, prefix: int, steps: int, layers: Sequence[int]) -> float:
     """Count the stage interpolate for one pair.
 
-    It runs the sweep, the logits of every path and of the two unpatched prompts, the distances between next-token
-    distributions, and for a pair whose path is kept (`traced`) the likeliest tokens.
-    With coordinates, the logits at the two ends of every path are added. `logit_root` is not included.
+    It runs the sweep, the measures of the logits of every path, and the logits of the two unpatched prompts and of
+    every step of the trace layer's path, for next-token distributions. With coordinates, the logits at the two ends of
+    every path are added. `prefix_run` and `logit_root` are not included, since pairs share them.
     """
-    # A block of steps also reads the first step of the next block.
-    predictions = 2 + steps + -(-steps // LOGIT_BLOCK) - 1
-    full = 2 + predictions + (steps if traced else 0) + (2 * len(layers) if coordinates(shape) else 0)
+    full = 2 + steps + (2 * len(layers) if coordinates(shape) else 0)
     logits = len(layers) * path_logits(shape, steps) + full * logits_row(shape)
-    return prefix_run(shape, prefix) + sweep(shape, prefix, steps, layers) + logits
+    return sweep(shape, prefix, steps, layers) + logits
 
 
-def freeze(shape: Shape, prefix: int, steps: int, layers: Sequence[int], conditions: Sequence[str]) -> float:
+def freeze(
+    shape: Shape,
+    prefix: int,
+    steps: int,
+    layers: Sequence[int],
+    conditions: Sequence[str],
+    known: Collection[int] = (),
+) -> float:
     """Count the stage freeze for one pair: sweep and logits of every condition, and two rows per block for secants.
 
-    `logit_root` is not included.
+    The curves without freezing are not computed at the `known` layers, where `interpolate` has them. `prefix_run` and
+    `logit_root` are not included, since pairs share them.
     """
     secants = 0.0
     if any(condition.endswith("_secant") for condition in conditions) and layers:
         secants = 2 * (shape.layers - 1 - min(layers)) * block_row(shape, prefix)
-    each = sweep(shape, prefix, steps, layers) + len(layers) * path_logits(shape, steps)
-    return prefix_run(shape, prefix) + len(conditions) * each + secants
+    computed = [layer for layer in layers if layer not in known]
+    swept = [computed if condition == BASELINE else layers for condition in conditions]
+    return secants + sum(sweep(shape, prefix, steps, one) + len(one) * path_logits(shape, steps) for one in swept)
 
 
 def robust_curves(steps: int, trace_layer: int) -> list[tuple[int, int]]:
@@ -143,17 +152,19 @@ def robust_curves(steps: int, trace_layer: int) -> list[tuple[int, int]]:
 
 
 def robustness(shape: Shape, prefix: int, steps: int, trace_layer: int) -> float:
-    """Count the stage robustness for one pair: every curve runs both prompts, the prefix, a sweep and two yardsticks.
+    """Count the stage robustness for one pair: every curve runs both prompts, a sweep and two yardsticks.
+
+    The prefix is run for the model, for its copy with rounded weights, and with another beginning.
 
     `logit_root` is not included.
     """
     curves = robust_curves(steps, trace_layer)
-    each = 2 * sequence(shape, prefix + 1) + prefix_run(shape, prefix)
+    each = 2 * sequence(shape, prefix + 1)
     swept = sum(
         sweep(shape, prefix, points, [layer]) + path_logits(shape, points) + points * logits_row(shape)
         for points, layer in curves
     )
-    return len(curves) * each + swept + steps * block_row(shape, prefix)
+    return len(curves) * each + 3 * prefix_run(shape, prefix) + swept + steps * block_row(shape, prefix)
 
 
 def gram(shape: Shape) -> float:
@@ -169,8 +180,12 @@ def gram(shape: Shape) -> float:
 
 def mlp_norms(shape: Shape, steps: int) -> float:
     """Count norms and gains of one pair and layer, given the Gram matrices (`jacobian_norms`, `push`, `push_fc`)."""
-    forms = (3 if shape.gated else 1) * 2.0 * steps * shape.d_mlp**2
-    return forms + 3 * _mlp_push(shape, steps)
+    m = shape.d_mlp
+    size = -(-m // GRAM_BLOCKS)
+    symmetric = 2.0 * steps * sum((m - start) * min(size, m - start) for start in range(0, m, size))
+    forms = 2 * symmetric + 2.0 * steps * m**2 if shape.gated else symmetric
+    along = 2.0 * steps * shape.d_model * m
+    return forms + along + _mlp_push(shape, steps)
 
 
 def linearise(shape: Shape, steps: int) -> float:
@@ -293,6 +308,8 @@ def jacobian(
 ) -> float:
     """Count one job of the stage jacobian: the Gram matrices once, and everything else for each pair.
 
+    `prefix_run` is not included, since pairs share it.
+
     Args:
         shape: Shape of the model.
         prefixes: Number of tokens in each pair's prefix.
@@ -308,7 +325,6 @@ def jacobian(
     of_block = bool({"attn", "block", "chain"} & set(components))
     total = layers * gram(shape) if of_mlp else 0.0
     for prefix, matrices in zip(prefixes, whole, strict=True):
-        total += prefix_run(shape, prefix)
         for number in range(layers):
             total += linearise(shape, steps)
             total += mlp_norms(shape, steps) if of_mlp else 0.0

@@ -29,7 +29,7 @@ medium-sized model."""
 
 
 def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
-    """Measure the speed by repeating one matrix product.
+    """Measure the speed by repeating one matrix product, as the stages compute it.
 
     On a CPU, processor time is measured, so that other programs do not count: a plan gives the minutes on an otherwise
     idle machine.
@@ -47,16 +47,17 @@ def measure(threads: int, device: str, seconds: float = 1.5) -> Speed:
     import torch
 
     from plateaus.model.loading import pick_device
+    from plateaus.model.products import matmul
     from plateaus.plan.machine import machine
 
     torch.set_num_threads(threads)
     chosen = pick_device(device)
     left, right = torch.randn(ROWS, INNER, device=chosen), torch.randn(INNER, COLUMNS, device=chosen)
-    (left @ right)[0, 0].item()  # the first call initialises the library
+    matmul(left, right)[0, 0].item()  # the first call initialises the library
     on_cpu = chosen.type == "cpu"
     products, start, busy = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
-        (left @ right)[0, 0].item()  # waits until the device is done
+        matmul(left, right)[0, 0].item()  # waits until the device is done
         products += 1
     taken = (time.process_time() - busy) / threads if on_cpu else time.perf_counter() - start
     name = machine() if on_cpu else f"{_accelerator(chosen.type)}, {machine()}"

@@ -11,6 +11,10 @@ from plateaus.plan import calibration, flops
 from plateaus.plan.flops import SELFCHECK_ROWS
 from plateaus.plan.shapes import Shape
 
+EXTRACT_TOKENS, SWEPT_ROWS = 128, 200
+"""The same values as `TOKENS` in `plateaus.stages.extract` and `ROWS` in `plateaus.stages.interpolate`, which load
+torch."""
+
 
 class PairSize(NamedTuple):
     """The properties of a pair that determine its cost.
@@ -21,6 +25,7 @@ class PairSize(NamedTuple):
         whole: Whether the norms of the attention, block and chain Jacobians are computed, or only gains.
         stages: The stages after `interpolate` that work on the pair.
         traced: Whether the vectors and next-token probabilities along its path are kept.
+        context: The text that both prompts share.
     """
 
     prefix: int
@@ -28,6 +33,7 @@ class PairSize(NamedTuple):
     whole: bool
     stages: frozenset[str] = frozenset({"freeze", "jacobian", "spline"})
     traced: bool = True
+    context: str = ""
 
 
 class Settings(NamedTuple):
@@ -247,7 +253,7 @@ def _selfcheck(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> f
 
 
 def _extract(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
-    logits = 2 * (longest(pairs) + 1) * shape.vocabulary * 4.0
+    logits = max(2 * (longest(pairs) + 1), EXTRACT_TOKENS) * shape.vocabulary * 4.0
     return logits + 6 * 8.0 * shape.vocabulary + _table_bytes("extract", shape, settings, pairs)
 
 
@@ -273,12 +279,16 @@ def _sweep(shape: Shape, settings: Settings, pairs: Sequence[PairSize], groups: 
 
 
 def _interpolate(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
-    tokens = 2 * 4.0 * settings.steps * shape.vocabulary
     kept = _table_bytes("interpolate", shape, settings, pairs)
+    groups = max(SWEPT_ROWS // settings.steps, *(len(pair.layers) for pair in pairs), 1)
     return kept + max(
-        _sweep(shape, settings, pairs, max((len(pair.layers) for pair in pairs), default=0)),
-        _logits(shape, settings) + tokens,
+        _sweep(shape, settings, pairs, groups), _logits(shape, settings) + _distributions(shape, settings)
     )
+
+
+def _distributions(shape: Shape, settings: Settings) -> float:
+    """Return the bytes of the next-token distributions along one path, and of the logits that they are made from."""
+    return 4.0 * (settings.steps + 2 * min(settings.steps, LOGIT_BLOCK)) * shape.vocabulary
 
 
 def _freeze(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
@@ -320,7 +330,8 @@ def _spline(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> floa
 
 
 def _robustness(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
-    """Return the bytes of the longest path, or of its next-token distributions in float64 while they are compared."""
+    """Return the bytes of the longest path, or of its next-token distributions."""
     longest_path = settings._replace(steps=2 * settings.steps)
-    distributions = calibration.DISTRIBUTION_COPIES * 8.0 * longest_path.steps * shape.vocabulary
-    return max(_sweep(shape, longest_path, pairs, 1), _logits(shape, longest_path), distributions)
+    return max(
+        _sweep(shape, longest_path, pairs, 1), _logits(shape, longest_path) + _distributions(shape, longest_path)
+    )

@@ -3,14 +3,14 @@
 Every pair of a run gets the curve from the trace layer to the model's output. Only the deep ones, a seeded part of the
 suite's natural pairs (tag ``deep``), also get other interpolation layers, freezing, Jacobians and splines. Pairs that
 are not of the suite get everything. A model with random weights is a control: of the suite's pairs, it gets only what
-claims compare, which is the curve at the trace layer, and spline codes.
+claims compare, which is the curve of natural pairs at the trace layer, and spline codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plateaus.prompts.pairs import SUITE, Pair
+from plateaus.prompts.pairs import NATURAL, SUITE, Pair
 
 DEEP = "deep"
 """Tag of the suite's pairs that go deep."""
@@ -29,7 +29,7 @@ def goes_into(pair: Pair, stage: str, *, trained: bool) -> bool:
 
 
 def layers_of(pair: Pair, layers: Sequence[int], *, stride: int, trace_layer: int, trained: bool) -> list[int]:
-    """Return the interpolation layers of a pair.
+    """Return the interpolation layers of a pair; none if the model gets no curve of it.
 
     Args:
         pair: The pair.
@@ -42,4 +42,4 @@ def layers_of(pair: Pair, layers: Sequence[int], *, stride: int, trace_layer: in
         return sorted({*layers, trace_layer})
     if DEEP in pair.labels and trained:
         return sorted({*layers[::stride], trace_layer})
-    return [trace_layer]
+    return [trace_layer] if trained or NATURAL in pair.labels else []

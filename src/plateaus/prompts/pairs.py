@@ -20,6 +20,8 @@ SEPARATOR = "separator"
 """An optional sixth column: what stands between the context and the words, one space if the column is missing."""
 SUITE = "suite"
 """Tag of the pairs of the prompt suite; there are many of them, so fewer layers and matrices are computed for each."""
+NATURAL = "natural"
+"""Tag of the suite's pairs whose words both continue their context naturally; the claims are tested on these."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

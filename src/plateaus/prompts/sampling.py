@@ -12,10 +12,8 @@ from typing import Any
 from plateaus.data.canonical import file_digest
 from plateaus.errors import InputError
 from plateaus.prompts.depth import DEEP
-from plateaus.prompts.pairs import Pair, read_pairs
+from plateaus.prompts.pairs import NATURAL, Pair, read_pairs
 
-NATURAL = "natural"
-"""Tag of the suite's pairs whose words both continue their context naturally."""
 MATCH = "of:"
 """Beginning of the tag that names the natural pair with the same two words."""
 PER_CONTROL = 8

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from plateaus.data.canonical import file_digest
 from plateaus.errors import InputError
-from plateaus.prompts.pairs import COLUMNS, Pair, Reader, read_pairs, tokenise
-from plateaus.prompts.sampling import MATCH, NATURAL
+from plateaus.prompts.pairs import COLUMNS, NATURAL, Pair, Reader, read_pairs, tokenise
+from plateaus.prompts.sampling import MATCH
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

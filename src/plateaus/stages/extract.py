@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,12 +14,16 @@ from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
+from plateaus.prompts.batches import batches
 from plateaus.prompts.lengths import check_lengths
 from plateaus.prompts.pairs import TokenisedPair, pairs_digest, split, tokenise_with_file
 from plateaus.prompts.sampling import pairs_of
 from plateaus.sources.quiet import go_offline
 from plateaus.stages.job import Job
 from plateaus.stages.runner import run
+
+TOKENS = 128
+"""About how many tokens go through the model together: more are not faster, and their logits must fit in memory."""
 
 
 def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " vocab"]) -> float:
@@ -32,19 +36,41 @@ def jensen_shannon(logits_a: Float[Tensor, " vocab"], logits_b: Float[Tensor, " 
     return float(0.5 * ((log_a.exp() * (log_a - log_mixture)).sum() + (log_b.exp() * (log_b - log_mixture)).sum()))
 
 
-def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "end layers d_model"], dict[str, Any]]:
-    """Run a full forward pass on both prompts of a pair.
+class Endpoints(NamedTuple):
+    """What is recorded of one pair.
 
-    Returns:
-        resid_post of every layer at the last token (first a, then b), and the row of the `endpoints` table, which holds
-        the pair and its tokens, the log probability (natural logarithm) of each last token after the prefix (NaN
-        without a prefix), the Jensen-Shannon divergence (nats) of the two next-token distributions, and the angle
-        (radians) and the ratio of lengths (b over a) of resid_post at layer 0.
+    Attributes:
+        residuals: (end, layers, d_model), resid_post of every layer at the last token, first of a, then of b.
+        row: The row of the table `endpoints`, which holds the pair and its tokens, the log probability (natural
+            logarithm) of each last token after the prefix (NaN without a prefix), the Jensen-Shannon divergence (nats)
+            of the two next-token distributions, and the angle (radians) and the ratio of lengths (b over a) of
+            resid_post at layer 0.
     """
-    runs = [model.run([*pair.prefix, token]) for token in (pair.token_a, pair.token_b)]
-    residuals = torch.stack([resid for resid, _ in runs])
-    logits_a, logits_b = (logits.cpu() for _, logits in runs)  # not every device has float64
-    log_p = torch.log_softmax(logits_a[-2].double(), -1) if pair.prefix else None
+
+    residuals: Float[Tensor, "end layers d_model"]
+    row: dict[str, Any]
+
+
+def endpoints(model: Transformer, pairs: list[TokenisedPair]) -> list[Endpoints]:
+    """Run a plain forward pass on both prompts of pairs that share their prefix."""
+    prefix = pairs[0].prefix
+    residuals, logits = model.run_together(
+        [[*prefix, token] for pair in pairs for token in (pair.token_a, pair.token_b)]
+    )
+    log_p = torch.log_softmax(logits[0, -2].cpu().double(), -1) if prefix else None  # not every device has float64
+    ends = residuals.unflatten(0, (-1, 2)).cpu()
+    return [
+        _of_pair(pair, of_pair, last, log_p)
+        for pair, of_pair, last in zip(pairs, ends, logits[:, -1].unflatten(0, (-1, 2)).cpu(), strict=True)
+    ]
+
+
+def _of_pair(
+    pair: TokenisedPair,
+    residuals: Float[Tensor, "end layers d_model"],
+    logits: Float[Tensor, "end d_vocab"],
+    log_p: Float[Tensor, " d_vocab"] | None,
+) -> Endpoints:
     first_a, first_b = residuals[0, 0], residuals[1, 0]
     row = {
         "pair": pair.pair.id,
@@ -58,11 +84,11 @@ def endpoints(model: Transformer, pair: TokenisedPair) -> tuple[Float[Tensor, "e
         "prefix_length": len(pair.prefix),
         "log_p_a": math.nan if log_p is None else float(log_p[pair.token_a]),
         "log_p_b": math.nan if log_p is None else float(log_p[pair.token_b]),
-        "jsd": jensen_shannon(logits_a[-1], logits_b[-1]),
+        "jsd": jensen_shannon(*logits),
         "angle": angle(first_a, first_b),
         "norm_ratio": float(torch.linalg.vector_norm(first_b) / torch.linalg.vector_norm(first_a)),
     }
-    return residuals, row
+    return Endpoints(residuals, row)
 
 
 def extract(job: Job) -> None:
@@ -80,15 +106,15 @@ def extract(job: Job) -> None:
     check_lengths(tokenised, job.model_folder, job.model)
     torch.set_num_threads(job.threads)
     model = Transformer.load(job.model_folder, device=job.device, centre=job.slice["centre"])
-    rows: list[dict[str, Any]] = []
-    residuals: list[Tensor] = []
-    for number, pair in enumerate(tokenised, start=1):
-        job.progress(f"pair {number} of {len(tokenised)}, {pair.pair.id}")
-        found, row = endpoints(model, pair)
-        residuals.append(found.cpu())
-        rows.append(row)
+    found: dict[str, Endpoints] = {}
+    for some in batches(
+        tokenised, alike=lambda pair: pair.prefix, most=lambda pair: TOKENS // (2 * (len(pair.prefix) + 1))
+    ):
+        job.progress(f"pair {len(found) + 1} of {len(tokenised)}, {some[0].pair.id}")
+        found |= {pair.pair.id: ends for pair, ends in zip(some, endpoints(model, some), strict=True)}
     metadata = job.metadata()
-    vectors = torch.stack(residuals)
+    in_order = [found[pair.pair.id] for pair in tokenised]
+    vectors = torch.stack([ends.residuals for ends in in_order])
     names = [pair.pair.id for pair in tokenised]
     columns = {
         "pair": [name for name in names for _ in range(2 * model.n_layers)],
@@ -98,7 +124,7 @@ def extract(job: Job) -> None:
         "vector": vectors.reshape(-1, model.d_model).numpy(),
     }
     tables.write(table_path(job.root, job.model, tables.EXTRACT, job.shard), tables.EXTRACT, columns, metadata)
-    listed = {name: [row[name] for row in rows] for name in tables.ENDPOINTS.columns}
+    listed = {name: [ends.row[name] for ends in in_order] for name in tables.ENDPOINTS.columns}
     tables.write(table_path(job.root, job.model, tables.ENDPOINTS, job.shard), tables.ENDPOINTS, listed, metadata)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,11 +13,12 @@ from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.curves.geometry import Measures
 from plateaus.curves.layers import choose_layers
 from plateaus.curves.logits import measure_logits
-from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
+from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair, words
 from plateaus.curves.sweep import Group, Recording, sweep
 from plateaus.data import tables
 from plateaus.data.results import table_path
 from plateaus.errors import InputError
+from plateaus.model.freezing import BASELINE
 from plateaus.model.transformer import Transformer
 from plateaus.prompts import depth
 from plateaus.prompts.pairs import TokenisedPair
@@ -35,6 +37,7 @@ def freeze_pair(
     steps: int,
     path: str,
     memory_gb: float,
+    baseline: Columns | None = None,
 ) -> Columns:
     """Record the curves of one pair under every condition, in one sweep.
 
@@ -47,6 +50,7 @@ def freeze_pair(
         steps: Number of points from alpha 0 to 1.
         path: ``spherical`` or ``linear``.
         memory_gb: Memory budget in GB for the intermediate results of one block.
+        baseline: The curves without freezing at some of the layers, which are then not computed again.
 
     Returns:
         The rows of the table `freeze`, without the pair.
@@ -55,19 +59,24 @@ def freeze_pair(
         InputError: there is no path between the endpoints.
     """
     alphas = geometry.alphas(steps)
+    known = set() if baseline is None else set(baseline["interp_layer"].tolist())
     groups = [
         Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id), condition)
         for layer in layers
         for condition in conditions
+        if condition != BASELINE or layer not in known
     ]
+    curves = [] if baseline is None or BASELINE not in conditions else [_columns(BASELINE, baseline)]
+    if not groups:
+        return stack(curves)
     # All measures stay on the device until the sweep is over, so that it never waits for a copy.
     recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
     recording: Recording | None = None
     for recording in sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=memory_gb):
         recorded.append((recording.groups, recording.layer, geometry.measure(recording.resid_post)))
     assert recording is not None
-    curves = [
-        _columns(group, curve_columns(one, alphas, group.interp_layer, "resid_post", layer))
+    curves += [
+        _columns(group.condition, curve_columns(one, alphas, group.interp_layer, "resid_post", layer))
         for of_layer, layer, measured in recorded
         for group, one in zip(of_layer, measured.of_groups(), strict=True)
     ]
@@ -79,7 +88,7 @@ def freeze_pair(
             for number, curve in zip(chosen, of_logits, strict=True):
                 group = recording.groups[number]
                 columns = curve_columns(curve.measures, alphas, group.interp_layer, "logits", model.n_layers)
-                curves.append(_columns(group, columns))
+                curves.append(_columns(group.condition, columns))
     return stack(curves)
 
 
@@ -89,8 +98,25 @@ def _mean_scale(model: Transformer, paths: Float[Tensor, "paths steps d_model"])
     return scale.mean(1, keepdim=True).expand_as(scale)
 
 
-def _columns(group: Group, columns: Columns) -> Columns:
-    return {"condition": np.full(len(columns["step"]), group.condition), **columns}
+def _columns(condition: str, columns: Columns) -> Columns:
+    return {"condition": words(len(columns["step"]), condition), **columns}
+
+
+def baselines(file: Path, layers: list[int], pairs: list[str]) -> dict[str, Columns]:
+    """Return the curves of pairs without freezing as `interpolate` recorded them, at those of the layers that it has.
+
+    Args:
+        file: The table `interpolate` of the shard.
+        layers: Interpolation layers.
+        pairs: Ids of the pairs.
+    """
+    frame = tables.read_frame(tables.INTERPOLATE, [file], pairs=pairs)
+    frame = frame[frame["interp_layer"].isin(layers) & frame["site"].isin(["resid_post", "logits"])]
+    names = [name for name in tables.FREEZE.columns if name not in ("pair", "condition")]
+    return {
+        str(pair): {name: rows[name].to_numpy() for name in names}
+        for pair, rows in frame.groupby("pair", observed=True)
+    }
 
 
 def freeze(job: Job) -> None:
@@ -109,12 +135,14 @@ def freeze(job: Job) -> None:
         raise InputError(f"model {job.model}: freeze.layers: {error}") from None
     listed = shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"])
     pairs = [one for one in listed if depth.goes_into(one[0].pair, "freeze", trained=settings["trained"])]
+    recorded = table_path(job.root, job.model, tables.INTERPOLATE, job.shard)
+    known = baselines(recorded, layers, [pair.pair.id for pair, _ in pairs])
     parts = []
     for number, (pair, residuals) in enumerate(pairs, start=1):
         job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
         columns = freeze_pair(
             model, pair, residuals, conditions=settings["conditions"], layers=layers, steps=settings["steps"],
-            path=settings["path"], memory_gb=job.memory_gb,
+            path=settings["path"], memory_gb=job.memory_gb, baseline=known.get(pair.pair.id),
         )  # fmt: skip
         parts.append(with_pair(columns, pair.pair.id))
     data = tables.build(tables.FREEZE, stack(parts) if parts else tables.no_rows(tables.FREEZE, model.d_model))

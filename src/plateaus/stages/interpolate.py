@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,7 @@ from plateaus.curves import geometry, predictions
 from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.curves.geometry import Measures
 from plateaus.curves.layers import choose_layers
-from plateaus.curves.limits import LOGIT_BLOCK
 from plateaus.curves.logits import measure_logits
-from plateaus.curves.predictions import measure_predictions
 from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
 from plateaus.curves.sweep import Group, Recording, sweep
 from plateaus.data import tables
@@ -23,10 +22,15 @@ from plateaus.data.results import table_path
 from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 from plateaus.prompts import depth
+from plateaus.prompts.batches import batches
 from plateaus.prompts.pairs import Pair, TokenisedPair
 from plateaus.sources.quiet import go_offline
 from plateaus.stages.job import Job
 from plateaus.stages.runner import run
+
+ROWS = 200
+"""About how many rows at the trace layer go through the model together. A product of fewer rows spends much of its time
+loading the weights; more rows are not faster."""
 
 
 class PairResult(NamedTuple):
@@ -41,10 +45,16 @@ class PairResult(NamedTuple):
     tokens: Columns | None
 
 
-def interpolate_pair(
+class Ends(NamedTuple):
+    """A pair, and resid_post of its two unpatched prompts at every layer, from extract: (end, layers, d_model)."""
+
+    pair: TokenisedPair
+    residuals: Float[Tensor, "end layers d_model"]
+
+
+def interpolate_pairs(
     model: Transformer,
-    pair: TokenisedPair,
-    residuals: Float[Tensor, "end layers d_model"],
+    pairs: Sequence[Ends],
     *,
     steps: int,
     path: str,
@@ -53,13 +63,12 @@ def interpolate_pair(
     top_tokens: int,
     memory_gb: float,
     traced: bool = True,
-) -> PairResult:
-    """Record all curves of one pair, in one sweep.
+) -> list[PairResult]:
+    """Record all curves of pairs that share their prefix, in one sweep.
 
     Args:
         model: The model.
-        pair: The pair, tokenised.
-        residuals: resid_post of the two unpatched prompts, from extract.
+        pairs: The pairs.
         steps: Number of points from alpha 0 to 1.
         path: ``spherical`` or ``linear``.
         layers: Interpolation layers.
@@ -69,45 +78,52 @@ def interpolate_pair(
         traced: Whether the trace layer's vectors and next-token probabilities are kept; its curves are in any case.
 
     Returns:
-        The rows of each table of this stage.
+        For each pair, its rows of each table of this stage.
 
     Raises:
         InputError: there is no path between the endpoints, or the two prompts have the same next-token distribution.
     """
     alphas = geometry.alphas(steps)
-    groups = [Group(layer, path_at(residuals, layer, alphas, path=path, pair=pair.pair.id)) for layer in layers]
-    prefix = model.prefix(list(pair.prefix))
+    groups = [
+        Group(layer, path_at(of.residuals, layer, alphas, path=path, pair=of.pair.pair.id), pair=number)
+        for layer in layers
+        for number, of in enumerate(pairs)
+    ]
     # All measures stay on the device until the sweep is over, so that it never waits for a copy.
     recorded: list[tuple[tuple[Group, ...], int, Measures]] = []
-    vectors: list[tuple[int, Tensor, Tensor]] = []
+    vectors: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in pairs]
     recording: Recording | None = None
-    for recording in sweep(model, prefix, groups, memory_gb=memory_gb):
+    for recording in sweep(model, model.prefix(list(pairs[0].pair.prefix)), groups, memory_gb=memory_gb):
         recorded.append((recording.groups, recording.layer, geometry.measure(recording.resid_post)))
         for number, group in enumerate(recording.groups):
             if traced and group.interp_layer == trace_layer < recording.layer:
                 read, post = recording.mlp_input[number].clone(), recording.resid_post[number].clone()
-                vectors.append((recording.layer, read, post))
+                vectors[group.pair].append((recording.layer, read, post))
     assert recording is not None
-    unpatched = model.logits(residuals[:, -1].to(model.device))
-    curves = [
-        curve_columns(one, alphas, group.interp_layer, "resid_post", layer)
-        for of_layer, layer, measured in recorded
-        for group, one in zip(of_layer, measured.of_groups(), strict=True)
-    ]
-    checks: list[Columns] = []
-    tokens: Columns | None = None
-    of_logits = measure_logits(model, recording.resid_post, unpatched=unpatched)
+    curves: list[list[Columns]] = [[] for _ in pairs]
+    for of_layer, layer, measured in recorded:
+        for group, one in zip(of_layer, measured.of_groups(), strict=True):
+            curves[group.pair].append(curve_columns(one, alphas, group.interp_layer, "resid_post", layer))
+    checks: list[list[Columns]] = [[] for _ in pairs]
+    tokens: list[Columns | None] = [None for _ in pairs]
+    unpatched = model.logits(torch.cat([of.residuals[:, -1] for of in pairs]).to(model.device)).unflatten(0, (-1, 2))
+    compared = unpatched[[group.pair for group in recording.groups]]
+    of_logits = measure_logits(model, recording.resid_post, unpatched=compared)
     for group, rows, curve in zip(recording.groups, recording.resid_post, of_logits, strict=True):
-        layer = group.interp_layer
-        curves.append(curve_columns(curve.measures, alphas, layer, "logits", model.n_layers))
+        layer, own = group.interp_layer, group.pair
+        curves[own].append(curve_columns(curve.measures, alphas, layer, "logits", model.n_layers))
         errors = curve.errors.cpu().numpy()
-        checks.append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
+        checks[own].append({"interp_layer": np.full(2, layer), "end": np.array(["a", "b"]), "logit_error": errors})
         if layer == trace_layer:
-            measured = measure_predictions(model, rows, name=f"pair '{pair.pair.id}'")
-            curves.append(curve_columns(measured, alphas, layer, predictions.SITE, model.n_layers))
-            tokens = _tokens(model, rows, alphas, top_tokens) if traced else None
-    trace = stack([_trace(*one, alphas) for one in vectors]) if traced else None
-    return PairResult(stack(curves), stack(checks), trace, tokens)
+            p = predictions.probabilities(model, rows)
+            measured = predictions.measure_predictions(p, name=f"pair '{pairs[own].pair.pair.id}'")
+            curves[own].append(curve_columns(measured, alphas, layer, predictions.SITE, model.n_layers))
+            tokens[own] = _tokens(model, p, alphas, top_tokens) if traced else None
+    traces = [stack([_trace(*one, alphas) for one in of_pair]) if traced else None for of_pair in vectors]
+    return [
+        PairResult(stack(curves[number]), stack(checks[number]), traces[number], tokens[number])
+        for number in range(len(pairs))
+    ]
 
 
 def _trace(layer: int, mlp_input: Tensor, resid_post: Tensor, alphas: Tensor) -> Columns:
@@ -121,13 +137,12 @@ def _trace(layer: int, mlp_input: Tensor, resid_post: Tensor, alphas: Tensor) ->
     }
 
 
-def _tokens(model: Transformer, rows: Tensor, alphas: Tensor, top: int) -> Columns:
+def _tokens(model: Transformer, p: Float[Tensor, "steps d_vocab"], alphas: Tensor, top: int) -> Columns:
     """Return, along the path, the probabilities of each endpoint's `top` likeliest tokens and each step's likeliest."""
-    blocks = [model.logits(part).softmax(-1) for part in rows.split(LOGIT_BLOCK)]
-    best = torch.cat([block.argmax(-1) for block in blocks])
-    at_ends = torch.stack([blocks[0][0], blocks[-1][-1]]).topk(min(top, model.d_vocab), dim=-1).indices.flatten()
+    best = p.argmax(-1)
+    at_ends = p[[0, -1]].topk(min(top, model.d_vocab), dim=-1).indices.flatten()
     chosen = torch.unique(torch.cat([best, at_ends]))
-    followed = torch.cat([block[:, chosen] for block in blocks]).T.cpu().numpy()
+    followed = p[:, chosen].T.cpu().numpy()
     steps = len(alphas)
     return {
         "token_id": np.repeat(chosen.cpu().numpy(), steps),
@@ -165,19 +180,30 @@ def interpolate(job: Job) -> None:
             pair, layers, stride=settings["suite_stride"], trace_layer=trace_layer, trained=settings["trained"]
         )
 
-    results: list[tuple[str, PairResult]] = []
-    pairs = list(shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"]))
-    for number, (pair, residuals) in enumerate(pairs, start=1):
-        job.progress(f"pair {number} of {len(pairs)}, {pair.pair.id}")
-        result = interpolate_pair(
-            model, pair, residuals, steps=settings["steps"], path=settings["path"], layers=of_pair(pair.pair),
+    parts: dict[str, dict[str, Columns]] = {name: {} for name in PairResult._fields}
+    done = 0
+    every = [Ends(*one) for one in shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"])]
+    listed = [of for of in every if of_pair(of.pair.pair)]
+    for pairs in batches(
+        listed,
+        alike=lambda of: (of.pair.prefix, depth.is_traced(of.pair.pair), of_pair(of.pair.pair)),
+        most=lambda of: ROWS // (settings["steps"] * len(of_pair(of.pair.pair))),
+    ):
+        first = pairs[0].pair.pair
+        job.progress(f"pair {done + 1} of {len(listed)}, {first.id}")
+        results = interpolate_pairs(
+            model, pairs, steps=settings["steps"], path=settings["path"], layers=of_pair(first),
             trace_layer=trace_layer, top_tokens=settings["top_tokens"], memory_gb=job.memory_gb,
-            traced=depth.is_traced(pair.pair),
+            traced=depth.is_traced(first),
         )  # fmt: skip
-        _check_endpoints(result.endpoint_check, pair.pair.id, job.model, settings["endpoint_tolerance"])
-        results.append((pair.pair.id, result))
-    rows = sum(curve_rows(1, settings["steps"], of_pair(pair.pair), model.n_layers) for pair, _ in pairs)
-    _write(job, results, rows + settings["steps"] * len(pairs), model.d_model)
+        for of, result in zip(pairs, results, strict=True):
+            _check_endpoints(result.endpoint_check, of.pair.pair.id, job.model, settings["endpoint_tolerance"])
+            for name, columns in result._asdict().items():
+                if columns is not None:
+                    parts[name][of.pair.pair.id] = columns
+        done += len(pairs)
+    rows = sum(curve_rows(1, settings["steps"], of_pair(of.pair.pair), model.n_layers) for of in listed)
+    _write(job, parts, rows + settings["steps"] * len(listed), model.d_model)
 
 
 def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) -> None:
@@ -190,15 +216,18 @@ def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) ->
         )
 
 
-def _write(job: Job, results: list[tuple[str, PairResult]], curve_rows: int, d_model: int) -> None:
+def _write(job: Job, parts: dict[str, dict[str, Columns]], curve_rows: int, d_model: int) -> None:
+    """Write the tables; the parts of each are freed as soon as they are joined."""
     metadata = job.metadata()
-    for table in (tables.ENDPOINT_CHECK, tables.TRACE, tables.TOKENS, tables.INTERPOLATE):
-        found = [(pair, getattr(result, table.name)) for pair, result in results]
-        parts = [with_pair(columns, pair) for pair, columns in found if columns is not None]
-        data = tables.build(table, stack(parts) if parts else tables.no_rows(table, d_model))
+    for table in (tables.TRACE, tables.ENDPOINT_CHECK, tables.TOKENS, tables.INTERPOLATE):
+        data = tables.build(table, _joined(parts.pop(table.name)) or tables.no_rows(table, d_model))
         if table is tables.INTERPOLATE:
             tables.check_grid(table, data, curve_rows, "pairs x steps x interpolation layers x recording sites")
         tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, metadata)
+
+
+def _joined(of_pairs: dict[str, Columns]) -> Columns | None:
+    return stack([with_pair(of_pairs[pair], pair) for pair in sorted(of_pairs)]) if of_pairs else None
 
 
 if __name__ == "__main__":

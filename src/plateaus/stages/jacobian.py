@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from plateaus.curves.rows import Columns, stack, with_pair
+from plateaus.curves.rows import Columns, stack, with_pair, words
 from plateaus.curves.trace import Trace, read_traces, tangents
 from plateaus.data import tables
 from plateaus.data.canonical import digest
@@ -89,29 +91,51 @@ def jacobian_layer(
     mlp, parallel = model.mlp(layer), model.layout(layer).parallel
     attention = LayerAttention(model, layer, memory_gb=memory_gb / 4)
     matrices = mlp_jacobian.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
-    rows, after = [], []
-    for first in range(0, len(states), TOGETHER):
-        some = states[first : first + TOGETHER]
-        reads = [_at_layer(state.trace, layer, state.trace.mlp_input, model.device) for state in some]
-        read = torch.cat(reads)
+    rows: list[Columns] = []
+    after: list[PairState] = []
+    for some in _batches(states):
+        steps = len(some[0].trace.alphas)  # all paths have the same number of steps
+        own_rows = [slice(number * steps, (number + 1) * steps) for number in range(len(some))]
+        read = torch.cat([_at_layer(state.trace, layer, state.trace.mlp_input, model.device) for state in some])
         at = mlp.linearise(read)
-        of_mlp: dict[str, _Measured] = {}
+        found: list[dict[str, _Measured]] = [{} for _ in some]
         if matrices is not None:
-            of_mlp = _of_mlp(mlp, matrices, read, at, torch.cat([tangents(one) for one in reads]))
-        for number, (state, own_read) in enumerate(zip(some, reads, strict=True)):
-            own = slice(number * len(own_read), (number + 1) * len(own_read))  # all paths have the same number of steps
-            found = {name: _Measured(*(values[own] for values in measured)) for name, measured in of_mlp.items()}
-            if {"attn", "block", "chain"} & set(components):
-                before = _at_layer(state.trace, layer, state.trace.resid_pre, model.device)
-                of = Branches(parallel, attention.at(before, state.prefix), mlp, own_read, at.of_rows(own))
-                measured, state = _of_block(
-                    of, tangents(before), state, layer, exact=exact, probes=probes, memory_gb=memory_gb
-                )
-                found |= measured
-            named = [_columns(state.trace, layer, name, found[name]) for name in components if name in found]
+            v = torch.cat([tangents(read[own]) for own in own_rows])
+            _share_out(_of_mlp(mlp, matrices, read, at, v), found, own_rows)
+        if {"attn", "block", "chain"} & set(components):
+            before = [_at_layer(state.trace, layer, state.trace.resid_pre, model.device) for state in some]
+            directions = [tangents(one) for one in before]
+            paths = [attention.at(one, state.prefix) for one, state in zip(before, some, strict=True)]
+            if not some[0].whole:
+                pushed = block_jacobian.push_paths(parallel, paths, mlp, read, at, torch.cat(directions))
+                _share_out({"attn": _gain(pushed.attn[0]), "block": _gain(pushed.block[0])}, found, own_rows)
+            else:
+                for number, own in enumerate(own_rows):
+                    of = Branches(parallel, paths[number], mlp, read[own], at.at(own))
+                    measured, some[number] = _of_block(
+                        of, directions[number], some[number], layer, exact=exact, probes=probes, memory_gb=memory_gb
+                    )
+                    found[number] |= measured
+        for state, of_pair in zip(some, found, strict=True):
+            named = [_columns(state.trace, layer, name, of_pair[name]) for name in components if name in of_pair]
             rows.append(stack(named))
             after.append(state)
     return rows, after
+
+
+def _batches(states: Sequence[PairState]) -> Iterator[list[PairState]]:
+    """Yield the states in lists of at most `TOGETHER` whose norms are computed, or of which only gains are."""
+    for _, group in itertools.groupby(states, lambda state: state.whole):
+        listed = list(group)
+        yield from (listed[first : first + TOGETHER] for first in range(0, len(listed), TOGETHER))
+
+
+def _share_out(
+    measured: dict[str, _Measured], found: Sequence[dict[str, _Measured]], own_rows: Sequence[slice]
+) -> None:
+    """Add to what was found of each pair what was measured at its own rows."""
+    for of_pair, own in zip(found, own_rows, strict=True):
+        of_pair |= {name: _Measured(*(values[own] for values in of_all)) for name, of_all in measured.items()}
 
 
 def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) -> Tensor:
@@ -121,10 +145,11 @@ def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) ->
 def _of_mlp(mlp: Mlp, matrices: mlp_jacobian.Gram, read: Tensor, at: Linearisation, v: Tensor) -> dict[str, _Measured]:
     norms = mlp_jacobian.jacobian_norms(mlp, matrices, read, at)
     through_norm = mlp.norm.push(read, v)
-    unit = torch.nn.functional.normalize(through_norm, dim=-1, eps=1e-30)
+    length = torch.linalg.vector_norm(through_norm, dim=-1, keepdim=True)
+    moved = mlp_jacobian.push_fc(mlp, at, through_norm / length.clamp_min(1e-30))
     return {
-        "mlp": _exact(norms.mlp, mlp_jacobian.push(mlp, read, at, v)),
-        "mlp_fc": _exact(norms.mlp_fc, mlp_jacobian.push_fc(mlp, at, unit)),
+        "mlp": _exact(norms.mlp, mlp_jacobian.push_post_norm(mlp, read, moved * length)),
+        "mlp_fc": _exact(norms.mlp_fc, moved),
         "norm": _exact(norms.norm, mlp_jacobian.push_norm(mlp, read, at, v)),
     }
 
@@ -132,7 +157,7 @@ def _of_mlp(mlp: Mlp, matrices: mlp_jacobian.Gram, read: Tensor, at: Linearisati
 def _of_block(
     of: Branches, v: Tensor, state: PairState, layer: int, *, exact: bool, probes: int, memory_gb: float
 ) -> tuple[dict[str, _Measured], PairState]:
-    """Measure attention, block and chain of one layer for one pair, and return the state after the block.
+    """Measure norms and gains of attention, block and chain for one pair, and return the state after the block.
 
     Args:
         of: The block along the pair's path.
@@ -143,9 +168,6 @@ def _of_block(
         probes: See `jacobian_layer`.
         memory_gb: See `jacobian_layer`.
     """
-    if not state.whole:
-        pushed = block_jacobian.push(of, v[None])
-        return {"attn": _gain(pushed.attn[0]), "block": _gain(pushed.block[0])}, state
     seed = int(digest([state.trace.pair.pair.id, layer])[:8], 16)
     signs = block_jacobian.random_signs(nodes.directions(*v.shape) if exact else probes, v, seed)
     images = [] if state.images is None else [state.images]
@@ -189,7 +211,7 @@ def _columns(trace: Trace, layer: int, component: str, measured: _Measured) -> C
         "layer": np.full(steps, layer),
         "step": np.arange(steps),
         "alpha": trace.alphas.numpy(),
-        "component": np.full(steps, component),
+        "component": words(steps, component),
         **{name: values.float().cpu().numpy() for name, values in measured._asdict().items()},
     }
 

@@ -115,10 +115,11 @@ def curves(
         first = model.block(0, path, prefix).resid_post
     *_, last = sweep(model, prefix, [Group(max(variant.layer, 0), first)], memory_gb=memory_gb)
     (of_logits,) = measure_logits(model, last.resid_post)
+    p = predictions.probabilities(model, last.resid_post[0])
     found = {
         "path": geometry.measure(path),
         "logits": of_logits.measures,
-        predictions.SITE: predictions.measure_predictions(model, last.resid_post[0], name=name),
+        predictions.SITE: predictions.measure_predictions(p, name=name),
     }
     return {site: measures.distance.float().cpu().numpy() for site, measures in found.items()}
 

@@ -78,15 +78,20 @@ def test_coordinates_have_the_inner_products_of_the_logits(tokens, bias, monkeyp
 # ---- models
 
 
-@pytest.fixture
-def by_coordinates(monkeypatch):
-    monkeypatch.setattr(logits, "LARGE_VOCABULARY", 0)
+def by_full_logits(model: Transformer, *given) -> list[logits.LogitCurve]:
+    """Measure the curves of a model as if its logits had no coordinates."""
+    root = model.__dict__.pop("logit_root", None)
+    model.logit_root = None
+    curves = list(measure_logits(model, *given))
+    del model.logit_root
+    if root is not None:
+        model.logit_root = root
+    return curves
 
 
 @pytest.mark.parametrize("steps", [STEPS, 70], ids=["short", "more than a block of logits"])
 @pytest.mark.parametrize("held", [False, True], ids=["own scale", "held scale"])
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
-@pytest.mark.usefixtures("by_coordinates")
 def test_measures_equal_those_of_float64_logits(kind, held, steps, tiny_folder, monkeypatch):
     folder = tiny_folder(kind)
     model = Transformer.load(folder)
@@ -109,8 +114,7 @@ def test_measures_equal_those_of_float64_logits(kind, held, steps, tiny_folder, 
 def test_both_ways_of_measuring_agree(kind, tiny_folder, monkeypatch):
     model = Transformer.load(tiny_folder(kind))
     paths = random_paths(model)
-    wanted = list(measure_logits(model, paths))
-    monkeypatch.setattr(logits, "LARGE_VOCABULARY", 0)
+    wanted = by_full_logits(model, paths)
     calls = counting(monkeypatch)
     for one, other in zip(measure_logits(model, paths), wanted, strict=True):
         agree(one.measures, other.measures, 2e-5)
@@ -127,14 +131,13 @@ def with_factor(model: Transformer) -> None:
 
 
 @pytest.mark.parametrize("change", [with_bias, with_factor])
-def test_a_bias_and_a_factor_of_the_logits_are_part_of_the_coordinates(change, tiny_folder, monkeypatch):
+def test_a_bias_and_a_factor_of_the_logits_are_part_of_the_coordinates(change, tiny_folder):
     model = Transformer.load(tiny_folder("llama"))
     paths = random_paths(model)
-    before = next(measure_logits(model, paths)).measures.norm
+    before = by_full_logits(model, paths)[0].measures.norm
     change(model)
-    wanted = list(measure_logits(model, paths))
+    wanted = by_full_logits(model, paths)
     assert (wanted[0].measures.norm / before - 1).abs().min() > 1e-3
-    monkeypatch.setattr(logits, "LARGE_VOCABULARY", 0)
     assert model.logit_root is not None
     for one, other in zip(measure_logits(model, paths), wanted, strict=True):
         agree(one.measures, other.measures, 2e-5)
@@ -169,7 +172,6 @@ def measured_by_logits(model: Transformer, monkeypatch) -> None:
         model.logit_coordinates(paths[0])
 
 
-@pytest.mark.usefixtures("by_coordinates")
 def test_capped_logits_have_no_coordinates(tiny_folder, monkeypatch):
     measured_by_logits(Transformer.load(tiny_folder("gemma2")), monkeypatch)
 
@@ -179,19 +181,11 @@ def test_capped_logits_have_no_coordinates(tiny_folder, monkeypatch):
     [lambda found: 1.001 * found, lambda found: found + 0.01 * found.square(), lambda found: found * torch.nan],
     ids=["a factor that is not known", "no affine map", "not a number"],
 )
-@pytest.mark.usefixtures("by_coordinates")
 def test_logits_that_are_not_the_expected_map_have_no_coordinates(wrong, tiny_folder, monkeypatch):
     model = Transformer.load(tiny_folder("llama"))
     plain = Transformer.logits
     monkeypatch.setattr(Transformer, "logits", lambda self, *given: wrong(plain(self, *given)))
     measured_by_logits(model, monkeypatch)
-
-
-def test_small_vocabularies_are_measured_by_logits(tiny_folder, monkeypatch):
-    model = Transformer.load(tiny_folder("llama"))
-    calls = counting(monkeypatch)
-    list(measure_logits(model, random_paths(model)))
-    assert calls == {"logits": [3 * STEPS], "logit_coordinates": []}
 
 
 # ---- the ends
@@ -201,12 +195,11 @@ def test_small_vocabularies_are_measured_by_logits(tiny_folder, monkeypatch):
 def test_the_ends_are_compared_with_full_logits(held, tiny_folder, monkeypatch):
     model = Transformer.load(tiny_folder("gpt2"))
     paths = random_paths(model)
-    unpatched = model.logits(random_paths(model, paths=1, steps=2)[0])
+    unpatched = model.logits(random_paths(model, paths=1, steps=2)[0]).expand(len(paths), -1, -1)
     scale = 0.5 + torch.rand(len(paths), STEPS, 1) if held else None
-    wanted = [one.errors for one in measure_logits(model, paths, scale, unpatched)]
+    wanted = [one.errors for one in by_full_logits(model, paths, scale, unpatched)]
     assert (wanted[0] < 1e-4).all() != held  # the first path's ends are these rows
     assert wanted[1].min() > 0.1
-    monkeypatch.setattr(logits, "LARGE_VOCABULARY", 0)
     assert model.logit_root is not None
     calls = counting(monkeypatch)
     for limit, rows in ((3e7, [6]), (4 * 4.0 * model.d_vocab, [4, 2]), (1.0, [2, 2, 2])):

@@ -33,7 +33,7 @@ def test_the_measures_are_those_of_scipy_at_any_length(model, steps):
         return float(jensenshannon(p[i], p[j]))
 
     to_a, to_b = ([apart(i, end) for i in range(steps)] for end in (0, steps - 1))
-    found = predictions.measure_predictions(model, rows, name="x")
+    found = predictions.measure_predictions(predictions.probabilities(model, rows), name="x")
     np.testing.assert_allclose(found.distance_a, to_a, atol=1e-6)
     np.testing.assert_allclose(found.distance_b, to_b, atol=1e-6)
     np.testing.assert_allclose(found.distance[1:-1], np.divide(to_a, np.add(to_a, to_b))[1:-1], atol=1e-6)
@@ -48,4 +48,4 @@ def test_prompts_with_the_same_predictions_are_refused(model):
     rows = path(model, 9)
     rows[-1] = rows[0]
     with pytest.raises(InputError, match=r"^pair 'x': the next-token distributions of the two prompts are the same"):
-        predictions.measure_predictions(model, rows, name="pair 'x'")
+        predictions.measure_predictions(predictions.probabilities(model, rows), name="pair 'x'")

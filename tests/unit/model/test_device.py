@@ -19,7 +19,7 @@ from plateaus.plan import threads
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
 from plateaus.stages.freeze import freeze_pair
-from plateaus.stages.interpolate import interpolate_pair
+from plateaus.stages.interpolate import Ends, interpolate_pairs
 from plateaus.stages.jacobian import COMPONENTS, jacobian_layer, start
 from tests import tiny
 from tests.unit.stages.test_jacobian import traced
@@ -107,11 +107,11 @@ def measured(model: Transformer, folder) -> dict[str, dict[str, np.ndarray]]:
     (pair,) = tokenise_with_file(
         [Pair("house-big-in", "The house was", "big", "in", "")], folder / "tokenizer.json", "m"
     )
-    residuals, _ = endpoints(model, pair)
+    ((residuals, _),) = endpoints(model, [pair])
     run = {"steps": 7, "path": "spherical", "memory_gb": 1.0}
-    of_paths = interpolate_pair(
-        model, pair, residuals.cpu(), layers=[0, 1, 3], trace_layer=0, top_tokens=2, **run
-    ).interpolate
+    of_paths = interpolate_pairs(
+        model, [Ends(pair, residuals.cpu())], layers=[0, 1, 3], trace_layer=0, top_tokens=2, **run
+    )[0].interpolate
     frozen = freeze_pair(model, pair, residuals.cpu(), conditions=list(CONDITIONS), layers=[0], **run)
     _, trace = traced(folder, steps=7)
     state, jacobians = [start(model, trace)], []

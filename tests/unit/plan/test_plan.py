@@ -15,11 +15,10 @@ from torch.utils.flop_counter import flop_registry
 
 from plateaus.config import stages
 from plateaus.config.reading import SCHEMA, load_schema, resolve
-from plateaus.curves import logits
 from plateaus.curves.trace import Trace
 from plateaus.errors import InputError
 from plateaus.mechanism import mlp_jacobian, nodes
-from plateaus.model import unembedding
+from plateaus.model import products, unembedding
 from plateaus.model.transformer import Transformer
 from plateaus.plan import __main__ as command
 from plateaus.plan import calibration, estimate, flops, layout, measured, schedule, shapes, speed, storage, threads
@@ -30,7 +29,7 @@ from plateaus.run import precheck
 from plateaus.stages import robustness
 from plateaus.stages.extract import endpoints
 from plateaus.stages.freeze import freeze_pair
-from plateaus.stages.interpolate import interpolate_pair
+from plateaus.stages.interpolate import Ends, interpolate_pairs
 from plateaus.stages.jacobian import COMPONENTS, jacobian_layer, start
 from plateaus.stages.spline import neuron_rows, spline_layer
 
@@ -56,6 +55,12 @@ class Counter(TorchDispatchMode):
         return out
 
 
+@pytest.fixture(autouse=True)
+def _plain_products(monkeypatch):
+    """The counter knows PyTorch's own products alone."""
+    monkeypatch.setattr(products, "HAS_ONEDNN", False)
+
+
 def counted(run) -> int:
     with Counter() as counter:
         run()
@@ -69,11 +74,12 @@ def shape_in(folder: Path) -> shapes.Shape:
 def case_of(folder: Path):
     (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
     model = Transformer.load(folder, device="cpu")
-    residuals, _ = endpoints(model, pair)
+    ((residuals, _),) = endpoints(model, [pair])
     # The trials that find what the layers and the logits are made of take a few rows per job and are not counted.
     mlps = [model.mlp(layer) for layer in range(model.n_layers)]
     model.mlp = mlps.__getitem__
     model.logits(residuals[:, -1])
+    model.layout(0)
     return model, shape_in(folder), pair, residuals
 
 
@@ -83,10 +89,10 @@ def case(request, tiny_folder):
 
 
 def run_interpolate(model, pair, residuals, layers):
-    return interpolate_pair(
-        model, pair, residuals, steps=STEPS, path="spherical", layers=layers, trace_layer=layers[0], top_tokens=2,
+    return interpolate_pairs(
+        model, [Ends(pair, residuals)], steps=STEPS, path="spherical", layers=layers, trace_layer=layers[0], top_tokens=2,
         memory_gb=1.0,
-    )  # fmt: skip
+    )[0]  # fmt: skip
 
 
 def traced(model, pair, residuals) -> Trace:
@@ -101,12 +107,16 @@ def traced(model, pair, residuals) -> Trace:
 # ---- operations
 
 
-def test_sweeps_are_counted_to_the_last_product(case):
-    model, shape, pair, residuals = case
+@pytest.mark.parametrize("kind", [*KINDS, "olmo2", "gemma2"])
+def test_sweeps_are_counted_to_the_last_product(kind, tiny_folder, monkeypatch):
+    for module, name in ((flops, "ROOT_STRIP"), (unembedding, "STRIP")):
+        monkeypatch.setattr(module, name, 12)
+    model, shape, pair, residuals = case_of(tiny_folder(kind))
     layers, prefix = list(range(shape.layers)), len(pair.prefix)
-    assert counted(lambda: endpoints(model, pair)) == pytest.approx(flops.extract(shape, prefix), rel=1e-9)
-    swept = counted(lambda: run_interpolate(model, pair, residuals, layers))
-    assert swept == pytest.approx(flops.interpolate(shape, prefix, STEPS, layers), rel=1e-9)
+    assert counted(lambda: endpoints(model, [pair])) == pytest.approx(flops.extract(shape, prefix), rel=1e-9)
+    swept = counted(lambda: run_interpolate(model, pair, residuals, layers))  # with the prefix, which is then kept
+    shared = flops.prefix_run(shape, prefix) + flops.logit_root(shape)
+    assert swept == pytest.approx(flops.interpolate(shape, prefix, STEPS, layers) + shared, rel=1e-9)
     frozen = counted(
         lambda: freeze_pair(
             model, pair, residuals, steps=STEPS, path="spherical", layers=[0, 2], conditions=list(CONDITIONS),
@@ -125,28 +135,6 @@ def test_the_variants_of_a_strength_are_counted_closely(case):
             robustness.curves(model, pair, variant, memory_gb=1.0)
 
     assert counted(run) == pytest.approx(flops.robustness(shape, len(pair.prefix), STEPS, 1), rel=0.02)
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "olmo2", "gemma2"])
-def test_sweeps_with_a_large_vocabulary_are_counted_to_the_last_product(kind, tiny_folder, monkeypatch):
-    model, shape, pair, residuals = case_of(tiny_folder(kind))
-    layers, prefix = list(range(shape.layers)), len(pair.prefix)
-    small = flops.interpolate(shape, prefix, STEPS, layers)
-    for module in (flops, logits):
-        monkeypatch.setattr(module, "LARGE_VOCABULARY", 0)
-    for module, name in ((flops, "ROOT_STRIP"), (unembedding, "STRIP")):
-        monkeypatch.setattr(module, name, 12)
-    large = flops.interpolate(shape, prefix, STEPS, layers)
-    assert (large == small) if kind == "gemma2" else (large < small)  # capped logits have no coordinates
-    found = counted(lambda: run_interpolate(model, pair, residuals, layers))
-    assert found == pytest.approx(large + flops.logit_root(shape), rel=1e-9)
-    frozen = counted(
-        lambda: freeze_pair(
-            model, pair, residuals, steps=STEPS, path="spherical", layers=[0, 2], conditions=["none", "norm_mean"],
-            memory_gb=1.0,
-        )
-    )  # fmt: skip
-    assert frozen == pytest.approx(flops.freeze(shape, prefix, STEPS, [0, 2], ["none", "norm_mean"]), rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "olmo2", "gemma2"])
@@ -286,7 +274,8 @@ def test_a_large_vocabulary_takes_memory_and_time_for_coordinates_and_not_for_lo
         for whole in (resolved(schema, config, prompts={"shards": shards}) for shards in (1, 2))
     )
     for stage in ("interpolate", "freeze"):  # every shard computes the square root again
-        assert two[stage] - one[stage] == pytest.approx(estimate.FLOAT64 * flops.logit_root(gemma))
+        again = estimate.FLOAT64 * flops.logit_root(gemma) + flops.prefix_run(gemma, len(PAIR.context.split()))
+        assert two[stage] - one[stage] == pytest.approx(again)
 
 
 def test_bfloat16_takes_half_of_the_room(schema, tmp_path):
@@ -366,8 +355,12 @@ def test_shards_share_the_pairs_and_each_starts_anew(schema, tmp_path, root):
         for shards in (1, 4)
     )
     assert four["interpolate"].jobs == len(split(pairs, 4))
-    for stage in ("extract", "interpolate", "freeze", "spline"):
-        assert (four[stage].rows, four[stage].flop) == (one[stage].rows, pytest.approx(one[stage].flop))
+    shape = shapes.shape_from(*shapes.EMBEDDED["smollm2-135m"])
+    root, prefix = estimate.FLOAT64 * flops.logit_root(shape), flops.prefix_run(shape, len(PAIR.context.split()))
+    again = {"extract": 0.0, "interpolate": root + prefix, "freeze": root + prefix, "spline": 0.0}
+    for stage, of_shard in again.items():
+        more = (four[stage].jobs - 1) * of_shard
+        assert (four[stage].rows, four[stage].flop) == (one[stage].rows, pytest.approx(one[stage].flop + more))
         # Every shard of extract may be the one that checks the model, which needs more memory than the shard itself.
         assert four[stage].memory < one[stage].memory or stage == "extract"
         assert four[stage].seconds > one[stage].seconds

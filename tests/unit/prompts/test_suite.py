@@ -9,8 +9,8 @@ import pytest
 
 from plateaus.errors import InputError
 from plateaus.prompts import depth, suite, vocabularies
-from plateaus.prompts.pairs import Pair, read_pairs
-from plateaus.prompts.sampling import NATURAL, PER_CONTROL, natural_of, pairs_of, sample
+from plateaus.prompts.pairs import NATURAL, Pair, read_pairs
+from plateaus.prompts.sampling import PER_CONTROL, natural_of, pairs_of, sample
 
 POST = "config/prompts/post.tsv"
 
@@ -230,7 +230,15 @@ def test_how_deep_a_pair_goes():
         [0, 1, 2, 4],
         [1],
     ]
-    assert depth.layers_of(deep, [0, 1, 2], **{**every, "trained": False}) == [1]
+    untrained = {**every, "trained": False}
+    other = Pair("x", "The", "a", "b", "suite;random-tokens")
+    assert [depth.layers_of(pair, [0, 1, 2], **untrained) for pair in (own, deep, wide, other)] == [
+        [0, 1, 2],
+        [1],
+        [1],
+        [],
+    ]
+    assert depth.layers_of(other, [0, 1, 2], **every) == [1]
     stages = ("freeze", "jacobian", "spline")
     into = {
         (pair.tags, trained): [stage for stage in stages if depth.goes_into(pair, stage, trained=trained)]

@@ -8,24 +8,27 @@ import torch
 
 from plateaus.curves import geometry
 from plateaus.curves.endpoints import path_at
-from plateaus.curves.rows import Columns
+from plateaus.curves.rows import Columns, with_pair
 from plateaus.curves.sweep import Group, sweep
+from plateaus.data import tables
 from plateaus.model.freezing import CONDITIONS
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
-from plateaus.stages.freeze import freeze_pair
+from plateaus.stages.freeze import baselines, freeze_pair
 from tests import oracle
+from tests.unit.stages.test_interpolate import curve as plain_curve
+from tests.unit.stages.test_interpolate import sweep_of
 
 PAIR = Pair("house-big-in", "The house was", "big", "in", "")
 STEPS = 9
 LAYERS = [0, 2]
 
 
-def frozen(folder, conditions=CONDITIONS, layers=LAYERS) -> tuple[Columns, Transformer]:
+def frozen(folder, conditions=CONDITIONS, layers=LAYERS, **given) -> tuple[Columns, Transformer]:
     model = Transformer.load(folder, device="cpu")
     (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
-    residuals, _ = endpoints(model, pair)
+    ((residuals, _),) = endpoints(model, [pair])
     columns = freeze_pair(
         model,
         pair,
@@ -35,6 +38,7 @@ def frozen(folder, conditions=CONDITIONS, layers=LAYERS) -> tuple[Columns, Trans
         steps=STEPS,
         path="spherical",
         memory_gb=1.0,
+        **given,
     )
     return columns, model
 
@@ -60,7 +64,7 @@ def test_secant_conditions_equal_plain_hooks_on_the_embedded_model(embedded_fold
 def test_secant_freezing_keeps_both_endpoints_logits(kind, tiny_folder):
     model = Transformer.load(tiny_folder(kind), device="cpu")
     (pair,) = tokenise_with_file([PAIR], tiny_folder(kind) / "tokenizer.json", "model")
-    residuals, _ = endpoints(model, pair)
+    ((residuals, _),) = endpoints(model, [pair])
     path = path_at(residuals, 0, geometry.alphas(STEPS), path="spherical", pair="x")
     groups = [Group(0, path, condition) for condition in ("attn_secant", "mlp_secant", "mlp_mean")]
     *_, last = sweep(model, model.prefix(list(pair.prefix)), groups, memory_gb=1.0)
@@ -97,18 +101,25 @@ def test_with_attention_and_mlps_frozen_the_path_arrives_as_it_left(kind, tiny_f
             np.testing.assert_allclose(found, path, atol=1e-5)
 
 
-def test_the_baseline_is_the_interpolation_without_freezing(tiny_folder):
-    from tests.unit.stages.test_interpolate import curve as plain_curve
-    from tests.unit.stages.test_interpolate import sweep_of
-
+def test_the_baseline_is_the_interpolation_and_is_not_computed_again(tiny_folder, tmp_path):
+    """Curves that `interpolate` has are taken from its table; those at other layers are computed, and all agree."""
     rows, model = frozen(tiny_folder("gpt2"))
-    unfrozen, _ = sweep_of(tiny_folder("gpt2"), LAYERS, steps=STEPS)
+    found, _ = sweep_of(tiny_folder("gpt2"), [LAYERS[0]], steps=STEPS)
+    tables.write(tmp_path / "one.parquet", tables.INTERPOLATE, with_pair(found.interpolate, PAIR.id), {})
+    known = baselines(tmp_path / "one.parquet", LAYERS, [PAIR.id])[PAIR.id]
+    assert set(known["interp_layer"]) == {LAYERS[0]}
+    reused, _ = frozen(tiny_folder("gpt2"), baseline=known)
     for layer in LAYERS:
-        for record_layer in range(layer, model.n_layers):
-            one = curve(rows, "none", layer, record_layer, "resid_post")
-            other = plain_curve(unfrozen, layer, "resid_post", record_layer)
-            for name in ("distance", "norm", "detour"):
-                np.testing.assert_allclose(one[name], other[name], atol=1e-5, rtol=1e-4)
+        for site, record_layer in [*(("resid_post", one) for one in range(layer, model.n_layers)), ("logits", 5)]:
+            computed, taken = (curve(one, "none", layer, record_layer, site) for one in (rows, reused))
+            for name in ("distance", "norm", "detour", "step_size"):
+                np.testing.assert_allclose(taken[name], computed[name], atol=1e-5, rtol=1e-4)
+                if layer == LAYERS[0]:
+                    np.testing.assert_array_equal(
+                        taken[name], plain_curve(found, layer, site, record_layer)[name].astype(np.float32)
+                    )
+    alone, _ = frozen(tiny_folder("gpt2"), ["none"], [LAYERS[0]], baseline=known)
+    assert len(alone["step"]) == len(known["step"])
 
 
 def test_freezing_one_group_leaves_its_neighbours_alone(tiny_folder):
@@ -126,6 +137,6 @@ def test_hooks_are_gone_after_a_run(tiny_folder):
     model = Transformer.load(tiny_folder("gpt2"), device="cpu")
     (pair,) = tokenise_with_file([PAIR], tiny_folder("gpt2") / "tokenizer.json", "model")
     before = model.run([*pair.prefix, pair.token_a])[1]
-    residuals, _ = endpoints(model, pair)
+    ((residuals, _),) = endpoints(model, [pair])
     freeze_pair(model, pair, residuals, conditions=list(CONDITIONS), layers=[0], steps=5, path="linear", memory_gb=1.0)
     assert torch.equal(before, model.run([*pair.prefix, pair.token_a])[1])

@@ -11,7 +11,7 @@ from plateaus.errors import InputError
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
-from plateaus.stages.interpolate import PairResult, interpolate, interpolate_pair
+from plateaus.stages.interpolate import Ends, PairResult, interpolate, interpolate_pairs
 from plateaus.stages.job import Job
 from tests import oracle
 
@@ -24,9 +24,9 @@ def sweep_of(
 ) -> tuple[PairResult, Transformer]:
     model = Transformer.load(folder, device="cpu")
     (tokenised,) = tokenise_with_file([pair], folder / "tokenizer.json", "model")
-    residuals, _ = endpoints(model, tokenised)
-    result = interpolate_pair(
-        model, tokenised, residuals, steps=steps, path=path, layers=layers or list(range(model.n_layers)),
+    ((residuals, _),) = endpoints(model, [tokenised])
+    (result,) = interpolate_pairs(
+        model, [Ends(tokenised, residuals)], steps=steps, path=path, layers=layers or list(range(model.n_layers)),
         trace_layer=(layers or [0])[0], top_tokens=3, memory_gb=memory_gb,
     )  # fmt: skip
     return result, model
@@ -94,12 +94,51 @@ def test_chunks_change_nothing_but_rounding(tiny_folder):
                 np.testing.assert_allclose(values, getattr(cut, table)[name], atol=1e-5, rtol=1e-4)
 
 
+def test_pairs_of_one_context_together_equal_each_alone(tiny_folder):
+    folder = tiny_folder("llama")
+    model = Transformer.load(folder)
+    words = [("big", "in"), ("large", "old"), ("in", "large")]
+    listed = [Pair(f"{a}-{b}", PAIR.context, a, b, "") for a, b in words]
+    tokenised = tokenise_with_file(listed, folder / "tokenizer.json", "model")
+    settings = {
+        "steps": STEPS,
+        "path": "spherical",
+        "layers": [0, 2],
+        "trace_layer": 0,
+        "top_tokens": 3,
+        "memory_gb": 1,
+    }
+
+    def run(pairs: list) -> list[PairResult]:
+        return interpolate_pairs(model, [Ends(pair, ends[0]) for pair, ends in pairs], **settings)
+
+    ends = list(zip(tokenised, endpoints(model, tokenised), strict=True))
+    alone = [(pair, endpoints(model, [pair])[0]) for pair in tokenised]
+    for (_, one), (_, other) in zip(ends, alone, strict=True):
+        torch.testing.assert_close(one.residuals, other.residuals, atol=1e-5, rtol=1e-5)
+        numbers = [name for name, value in one.row.items() if isinstance(value, float)]
+        assert [one.row[name] for name in numbers] == pytest.approx([other.row[name] for name in numbers], rel=1e-4)
+        assert {**one.row, **dict.fromkeys(numbers)} == {**other.row, **dict.fromkeys(numbers)}
+    for found, pair in zip(run(ends), alone, strict=True):
+        (expected,) = run([pair])
+        for table in PairResult._fields:
+            for name, values in getattr(found, table).items():
+                if values.dtype.kind == "f":
+                    np.testing.assert_allclose(values, getattr(expected, table)[name], atol=1e-5, rtol=1e-4)
+                else:
+                    np.testing.assert_array_equal(values, getattr(expected, table)[name])
+
+
+CAPPED = "gemma2"  # its logits have no coordinates, so full ones are measured
+
+
 def test_logits_in_blocks_equal_logits_at_once(tiny_folder, monkeypatch):
-    whole = sweep_of(tiny_folder("gpt2"), [1])[0]
+    whole, model = sweep_of(tiny_folder(CAPPED), [1])
     monkeypatch.setattr(logits, "LOGIT_BLOCK", 3)
-    cut = sweep_of(tiny_folder("gpt2"), [1])[0]
+    cut = sweep_of(tiny_folder(CAPPED), [1])[0]
     for name in ("distance", "step_size", "projection", "detour"):
-        np.testing.assert_allclose(curve(whole, 1, "logits", 5)[name], curve(cut, 1, "logits", 5)[name], atol=1e-5)
+        found, expected = (curve(one, 1, "logits", model.n_layers)[name] for one in (cut, whole))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_logits_of_paths_together_equal_those_of_each(tiny_folder, monkeypatch):
@@ -108,15 +147,15 @@ def test_logits_of_paths_together_equal_those_of_each(tiny_folder, monkeypatch):
     monkeypatch.setattr(
         Transformer, "logits", lambda self, rows, *more: calls.append(len(rows)) or of_rows(self, rows, *more)
     )
-    together = sweep_of(tiny_folder("gpt2"), None)[0]
-    assert max(calls) == 5 * STEPS  # the paths of all five interpolation layers in one product
+    together, model = sweep_of(tiny_folder(CAPPED), None)
+    assert max(calls) == model.n_layers * STEPS  # the paths of all interpolation layers in one product
     monkeypatch.setattr(logits, "LOGIT_BYTES", 1.0)
     calls.clear()
-    alone = sweep_of(tiny_folder("gpt2"), None)[0]
+    alone = sweep_of(tiny_folder(CAPPED), None)[0]
     assert max(calls) == STEPS
-    for layer in range(5):
+    for layer in range(model.n_layers):
         for name in ("distance", "step_size", "projection", "detour"):
-            found, expected = (curve(one, layer, "logits", 5)[name] for one in (together, alone))
+            found, expected = (curve(one, layer, "logits", model.n_layers)[name] for one in (together, alone))
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ from plateaus.mechanism import attention_jacobian, block_jacobian, closed_attent
 from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages.extract import endpoints
-from plateaus.stages.interpolate import interpolate_pair
+from plateaus.stages.interpolate import Ends, interpolate_pairs
 from plateaus.stages.jacobian import COMPONENTS, jacobian_layer, start
 from tests import oracle
 
@@ -23,18 +23,17 @@ PAIR = Pair("house-big-in", "The house was", "big", "in", "")
 def traced(folder, steps: int, layer: int = 0) -> tuple[Transformer, Trace]:
     model = Transformer.load(folder, device="cpu")
     (pair,) = tokenise_with_file([PAIR], folder / "tokenizer.json", "model")
-    residuals, _ = endpoints(model, pair)
-    found = interpolate_pair(
+    ((residuals, _),) = endpoints(model, [pair])
+    found = interpolate_pairs(
         model,
-        pair,
-        residuals,
+        [Ends(pair, residuals)],
         steps=steps,
         path="spherical",
         layers=[layer],
         trace_layer=layer,
         top_tokens=1,
         memory_gb=1.0,
-    ).trace
+    )[0].trace
     layers = tuple(range(layer + 1, model.n_layers))
     read, post = (torch.from_numpy(found[name]).reshape(len(layers), steps, -1) for name in ("mlp_input", "resid_post"))
     path = geometry.interpolate(*residuals[:, layer], geometry.alphas(steps), path="spherical", name="x")

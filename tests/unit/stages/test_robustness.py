@@ -21,7 +21,7 @@ from plateaus.model.transformer import Transformer
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.stages import robustness as stage
 from plateaus.stages.extract import endpoints
-from plateaus.stages.interpolate import interpolate_pair
+from plateaus.stages.interpolate import Ends, interpolate_pairs
 from plateaus.stages.job import Job
 from plateaus.stages.robustness import EMBEDDING, Variant
 from tests import oracle, tiny
@@ -56,7 +56,7 @@ def write_pairs(folder: Path, root: Path) -> None:
     """Write the pairs of both shards as the stage extract does."""
     model = Transformer.load(folder)
     for shard, pairs in SHARDS.items():
-        rows = [endpoints(model, pair)[1] for pair in tokenise_with_file(pairs, folder / "tokenizer.json", "m")]
+        rows = [endpoints(model, [pair])[0].row for pair in tokenise_with_file(pairs, folder / "tokenizer.json", "m")]
         columns = {name: [row[name] for row in rows] for name in tables.ENDPOINTS.columns}
         tables.write(table_path(root, "m", tables.ENDPOINTS, shard), tables.ENDPOINTS, columns, {})
 
@@ -85,10 +85,10 @@ def of_interpolate(folder: Path, pair: Pair, layer: int, site: str) -> tuple[flo
     """Return w and w of the path as the stages interpolate and sharpness measure them."""
     model = Transformer.load(folder)
     (tokenised,) = tokenise_with_file([pair], folder / "tokenizer.json", "m")
-    rows = interpolate_pair(
-        model, tokenised, endpoints(model, tokenised)[0], steps=STEPS, path="spherical", layers=[layer],
+    rows = interpolate_pairs(
+        model, [Ends(tokenised, endpoints(model, [tokenised])[0].residuals)], steps=STEPS, path="spherical", layers=[layer],
         trace_layer=layer, top_tokens=1, memory_gb=1.0,
-    ).interpolate  # fmt: skip
+    )[0].interpolate  # fmt: skip
     at = [(rows["site"] == site), (rows["site"] == "resid_post") & (rows["record_layer"] == layer)]
     w, w_path = (sharpness.measure_one(rows["alpha"][one], rows["distance"][one]).w for one in at)
     return w, w_path
