@@ -50,7 +50,7 @@ def collect(run: Run, repeats: int) -> dict[str, Any]:
     """
     ways.fetch(run)
     ways.check(run)
-    stages = measure(run, repeats)
+    stages, start_up = measure(run, repeats)
     say("measuring the sweep alone, and how its time grows")
     command = ["--model-folder", str(run.model_folder), "--model", run.model, "--threads", str(run.threads)]
     sweeps = json.loads(
@@ -61,6 +61,7 @@ def collect(run: Run, repeats: int) -> dict[str, Any]:
     return {
         **about(run, repeats),
         "stages": stages,
+        "start_up": start_up,
         "flop": operations(run),
         "gflops": sweeps["gflops"],
         "sweeps": sweeps,
@@ -106,20 +107,25 @@ def prepare(path: Path, cores: int, share: int) -> Run:
     return Run(config, model, FOLDER, threads.of_job({**config, "models": {model: None}}, cores), share)
 
 
-def measure(run: Run, repeats: int) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """Measure every stage in both ways, and return one measurement per stage, way and repeat.
+def measure(run: Run, repeats: int) -> tuple[dict[str, dict[str, list[dict[str, float]]]], list[float]]:
+    """Measure every stage in both ways, and the start-up.
 
     The two ways take turns, so that a slow phase of the machine slows both.
+
+    Returns:
+        One measurement per stage, way and repeat, and the seconds of start-up in each repeat.
     """
     found: dict[str, dict[str, list[dict[str, float]]]] = {stage: {"usual": [], "ours": []} for stage in STAGES}
+    start_up = []
     for repeat in range(1, repeats + 1):
         ways.clear(run)
+        start_up.append(ways.start_up(run))
         for stage in STAGES:
             for way, call in (("usual", ways.usual), ("ours", ways.ours)):
                 one: Measured = call(run, stage)
                 found[stage][way].append(one._asdict())
                 say(f"{repeat} of {repeats}, {stage}, {way}: {one.seconds:.1f} s, {one.memory / 1e9:.2f} GB")
-    return found
+    return found, start_up
 
 
 def about(run: Run, repeats: int) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Page:
         return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
     @property
+    def working(self) -> str:
+        """Return the usual way's time without start-up divided by ours, for all stages together."""
+        return f"{summary.ratio(self.all_stages.working):.0f}"
+
+    @property
     def memory(self) -> str:
         """Peak memory of the largest process, ours against the usual way's."""
         usual, ours = self.all_stages.memory
@@ -49,7 +54,7 @@ class Page:
 
         head, cells = summary.table_of_time(self.told)
         caption = f"Time of each stage, the usual way and ours: {summary.where(self.told)}. {{#tbl-time}}"
-        print(markdown_table(head, cells, caption, align="lrrrrr"))
+        print(markdown_table(head, cells, caption, align="lrrrrrrr"))
         head, cells = summary.table_of_room(self.told)
         caption = "Peak memory of each stage's process, and the size of all files that it wrote. {#tbl-room}"
         print(markdown_table(head, cells, caption, align="lrrrr"))
@@ -72,6 +77,13 @@ class Page:
     def marginal(self) -> str:
         """Time of one more pair divided by the time of its matrix products."""
         return f"{self.told['sweeps']['marginal']:.2f}"
+
+    @property
+    def tolerance(self) -> str:
+        """The allowed error of a linear combination of nodes, as a share of a matrix's norm."""
+        from plateaus.mechanism.nodes import TOLERANCE
+
+        return f"{TOLERANCE:g}"
 
     def agreement(self) -> None:
         """Print the largest differences between the two ways."""

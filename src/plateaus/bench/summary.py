@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline")
 WAYS = ("usual", "ours")
+SHORTEST = 0.5
+"""Shortest time without start-up, in seconds, of which a ratio is given; start-up varies by some tenths of a second."""
 QUANTITIES = ("seconds", "cpu_seconds", "memory", "disk")
 
 
@@ -21,6 +23,7 @@ class Row(NamedTuple):
         memory: Peak memory of the process, bytes; for all stages, the largest one.
         disk: Bytes written.
         limit: Seconds that the matrix products of our stage take at the machine's speed.
+        start_up: Seconds of each way's wall time that are imports and loading the model.
     """
 
     stage: str
@@ -29,17 +32,25 @@ class Row(NamedTuple):
     memory: tuple[float, float]
     disk: tuple[float, float]
     limit: float
+    start_up: float
+
+    @property
+    def working(self) -> tuple[float, float]:
+        """Wall time without start-up."""
+        usual, ours = self.seconds
+        return usual - self.start_up, ours - self.start_up
 
 
 def rows(told: Mapping[str, Any]) -> list[Row]:
     """Return one row per measured stage and one for all stages."""
     found = []
+    start_up = statistics.median(told["start_up"])
     for stage in filter(told["stages"].get, STAGES):
         measured = told["stages"][stage]
         medians = {
             name: tuple(statistics.median(one[name] for one in measured[way]) for way in WAYS) for name in QUANTITIES
         }
-        found.append(Row(stage, **medians, limit=told["flop"][stage] / told["gflops"] / 1e9))
+        found.append(Row(stage, **medians, limit=told["flop"][stage] / told["gflops"] / 1e9, start_up=start_up))
     return [*found, total(found)]
 
 
@@ -57,6 +68,7 @@ def total(of: list[Row]) -> Row:
         over("memory", max),
         over("disk", sum),
         sum(row.limit for row in of),
+        sum(row.start_up for row in of),
     )
 
 
@@ -71,13 +83,15 @@ def seconds(value: float) -> str:
 
 
 def table_of_time(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return head and cells of the table of wall times, their ratio, the ratio of processor times, and the limit."""
-    head = ["Stage", "Usual, s", "Ours, s", "Ratio", "CPU ratio", "Limit, s"]
+    """Return head and cells of the table of times: wall, their ratio with and without start-up, processor, limit."""
+    head = ["Stage", "Usual, s", "Ours, s", "Ratio", "Start-up, s", "Ratio without it", "CPU ratio", "Limit, s"]
     cells = [
         [
             row.stage,
             *map(seconds, row.seconds),
             f"{ratio(row.seconds):.1f}",
+            seconds(row.start_up),
+            f"{ratio(row.working):.1f}" if row.working[1] >= SHORTEST else "–",
             f"{ratio(row.cpu_seconds):.1f}",
             seconds(row.limit),
         ]

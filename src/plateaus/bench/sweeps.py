@@ -22,22 +22,23 @@ from typing import Any, NamedTuple
 
 import torch
 
-from plateaus.curves.logits import measure_logits
 from plateaus.curves.sweep import Group, sweep
 from plateaus.model.transformer import Transformer
 from plateaus.plan import flops, speed
 from plateaus.plan.shapes import Shape, shape_from
+from plateaus.prompts.pairs import Pair, TokenisedPair
 from plateaus.run.memory import BLOCKS_GB
 from plateaus.sources.quiet import go_offline
+from plateaus.stages.interpolate import Ends, interpolate_pairs
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-WIDTHS = (128, 256, 512, 768, 1024, 1280)
-"""d_model of the random models of growing size, which have GPT-2's blocks and heads of width 64."""
+WIDTHS = (128, 256, 512, 768, 1024, 1280, 1600)
+"""d_model of the random models of growing size, which have GPT-2's blocks and heads of width 64, up to GPT-2 XL's."""
 BLOCKS = 4
-PAIRS = [1, 2, 5, 10, 20, 50, 100, 200]
-PREFIX, STEPS, STRIDE = 3, 50, 5
-"""Settings for the pairs: tokens before the last one, points on a path, and the stride between interpolation layers
-(as for the suite in the default run)."""
+PAIRS = [24, 60, 120, 240, 480, 960]
+PREFIX, STEPS, CONTEXT, TOGETHER = 3, 50, 8, 4
+"""Settings for the pairs: tokens before the last one, points on a path, pairs with the same context, and how many of
+them the stage interpolate takes at a time."""
 LARGE = {"n_embd": 1280, "n_head": 20, "n_layer": 6}
 """Six of the 36 blocks of GPT-2 Large; the share of the speed depends on the shape of a block, not on their number."""
 
@@ -117,22 +118,30 @@ def share(subject: Subject, name: str, gflops: float, prefix_length: int = 3, st
 
 
 def pairs(subject: Subject) -> tuple[list[float], float]:
-    """Time a loop over many pairs, as a run processes the pairs of a suite.
+    """Time a loop over many pairs of a suite, as the stage interpolate processes those that do not go deep.
 
     Returns:
         Seconds from the start of the loop to the end of each pair, and the operations of one pair.
     """
-    layers = range(0, subject.shape.layers, STRIDE)
-    chosen, seconds = groups(subject, layers, STEPS), []
+    seconds: list[float] = []
     start = time.perf_counter()
-    for _ in range(max(PAIRS)):
-        prefix = subject.model.prefix([1] * PREFIX)
-        *_, recording = sweep(subject.model, prefix, chosen, memory_gb=BLOCKS_GB[0])
-        for _ in measure_logits(subject.model, recording.resid_post):
-            pass
-        seconds.append(time.perf_counter() - start)
-    logits = len(layers) * flops.path_logits(subject.shape, STEPS)
-    return seconds, needed(subject, PREFIX, layers, STEPS) + flops.prefix_run(subject.shape, PREFIX) + logits
+    while len(seconds) < max(PAIRS):
+        interpolate_pairs(
+            subject.model, _ends(subject, len(seconds)), steps=STEPS, path="spherical", layers=[0], trace_layer=0,
+            top_tokens=0, memory_gb=BLOCKS_GB[0], traced=False,
+        )  # fmt: skip
+        seconds += TOGETHER * [time.perf_counter() - start]
+    of_context = flops.prefix_run(subject.shape, PREFIX)
+    return seconds, flops.interpolate(subject.shape, PREFIX, STEPS, [0]) + of_context / CONTEXT
+
+
+def _ends(subject: Subject, first: int) -> list[Ends]:
+    """Return pairs that share a prefix, with random endpoints, since these do not change the amount of work."""
+    prefix = [1, 2, first // CONTEXT % subject.model.d_vocab]
+    shape = (TOGETHER, 2, subject.model.n_layers, subject.model.d_model)
+    residuals = torch.randn(shape, generator=torch.Generator().manual_seed(first))
+    pair = TokenisedPair(Pair("bench", "", "", "", ""), tuple(prefix), 0, 1)
+    return [Ends(pair, one) for one in residuals]
 
 
 def scaling(subject: Subject, gflops: float, sizes: Sequence[Subject]) -> dict[str, Curve]:

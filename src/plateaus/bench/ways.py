@@ -167,6 +167,16 @@ def usual(run: Run, stage: str) -> Measured:
     )
 
 
+def start_up(run: Run) -> float:
+    """Measure the seconds that a process of either way takes for its imports and for loading the model."""
+    code = (
+        "import os, sys, pathlib, torch; from plateaus.sources.quiet import go_offline; go_offline(); "
+        "from plateaus.model.transformer import Transformer; torch.set_num_threads(int(sys.argv[2])); "
+        "Transformer.load(pathlib.Path(sys.argv[1])); os._exit(0)"
+    )
+    return processes.run(["-c", code, str(run.model_folder), str(run.threads)], run.log("start-up")).seconds
+
+
 def _command(run: Run, stage: str, made: Any, more: dict[str, str]) -> list[str]:
     compute = run.config["compute"]
     arguments = {

@@ -24,7 +24,7 @@ SKETCH = 8
 """The same value as `DIMENSIONS_PER_STEP` in `plateaus.mechanism.nodes`, which loads torch."""
 BASELINE = "none"
 """The same value as `BASELINE` in `plateaus.model.freezing`, which loads torch."""
-NODES = 13
+NODES = 12
 """Nodes of a path of 50 or more steps: the mean over layers for the post's two pairs on SmolLM2-135M."""
 
 
