@@ -109,5 +109,5 @@ def test_norms_are_those_of_every_steps_own_matrices(kind, layer, tiny_folder, e
 
     by_nodes, by_steps = measured(few), measured(lambda sketches, _: nodes.every_step(len(sketches[0])))
     assert max(chosen) < STEPS
-    np.testing.assert_allclose(by_nodes["frobenius"], by_steps["frobenius"], rtol=1e-4)
+    np.testing.assert_allclose(by_nodes["frobenius"], by_steps["frobenius"], rtol=nodes.TOLERANCE)
     np.testing.assert_allclose(by_nodes["gain"], by_steps["gain"], rtol=1e-5)
