@@ -1,5 +1,5 @@
 # The full DAG: fetch -> extract -> interpolate -> (freeze, jacobian, spline) -> sharpness -> claims -> figures ->
-# report; and, if the config asks for it, extract -> robustness -> figures.
+# report; beside it extract -> map -> figures; and, if the config asks for it, extract -> robustness -> figures.
 #
 #   snakemake --cores 8                                   the default, on the embedded model
 #   snakemake --cores 8 --configfile config/mine.yaml     another config (see config/README.md)
@@ -9,6 +9,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/curves.smk"
 include: "workflow/rules/mechanism.smk"
+include: "workflow/rules/map.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/report.smk"

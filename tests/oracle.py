@@ -61,17 +61,22 @@ def _resid_posts(model: torch.nn.Module, prompts: list[list[int]]) -> tuple[Tens
 def interpolate(
     model: torch.nn.Module, ids_a: list[int], ids_b: list[int], layer: int, steps: int
 ) -> tuple[dict[int, Tensor], Tensor]:
-    """Patch the path into resid_post of `layer` at the last token of the full sequence, all steps as one batch.
+    """Patch the path into resid_post of `layer`; see `patched`."""
+    return patched(model, ids_a, layer, slerp(*_resid_posts(model, [ids_a, ids_b])[0][layer], steps))
+
+
+@torch.no_grad()
+def patched(model: torch.nn.Module, ids: list[int], layer: int, rows: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+    """Patch rows into resid_post of `layer` at the last token of the full sequence, all rows as one batch.
 
     Returns:
-        resid_post (steps, d_model) by recording layer, and the logits (steps, d_vocab).
+        resid_post (rows, d_model) by recording layer, and the logits (rows, d_vocab).
     """
-    path = slerp(*_resid_posts(model, [ids_a, ids_b])[0][layer], steps)
     recorded: dict[int, Tensor] = {}
 
     def patch(_: object, __: object, out: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
         hidden = (out[0] if isinstance(out, tuple) else out).clone()
-        hidden[:, -1] = path
+        hidden[:, -1] = rows
         return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
 
     def record(index: int):
@@ -83,7 +88,7 @@ def interpolate(
     blocks = blocks_of(model)
     handles = [blocks[layer].register_forward_hook(patch)]
     handles += [blocks[index].register_forward_hook(record(index)) for index in range(layer, len(blocks))]
-    logits = model(torch.tensor([ids_a] * steps), use_cache=False).logits[:, -1]
+    logits = model(torch.tensor([ids] * len(rows)), use_cache=False).logits[:, -1]
     for handle in handles:
         handle.remove()
     return recorded, logits

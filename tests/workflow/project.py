@@ -26,6 +26,7 @@ CONFIG: dict[str, Any] = {
     },
     "prompts": {"table": "pairs.tsv", "suite": "suite.tsv", "sample": 1, "shards": 2},
     "interpolate": {"steps": 7},
+    "map": {"points": 4, "coarse_points": 3},
     "robustness": {"pairs": 1},
     "figures": {"pairs": ["house-big-in", "house-big-large"], "depths": [1, 2]},
 }

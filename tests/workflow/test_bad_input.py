@@ -316,7 +316,8 @@ def test_a_failing_job_gives_one_line_and_keeps_earlier_results(project: Project
 
 def test_the_log_of_a_job_tells_the_whole_story(finished: Project):
     logs = sorted((finished.folder / "results" / "tiny" / "logs").glob("**/*.log"))
-    assert len(logs) == 2 + 6 * 4 + 1 + 3  # fetch, six stages of shards, robustness, and claims, figures and report
+    # fetch, six stages of shards, map, robustness, and claims, figures and report
+    assert len(logs) == 2 + 6 * 4 + 2 + 1 + 3
     records = sorted((finished.folder / "results" / "tiny" / "benchmarks").glob("**/*.json"))
     assert len(records) == len(logs)
     assert all(json.loads(path.read_text())["peak_memory_gb"] > 0.05 for path in records)

@@ -52,9 +52,9 @@ def test_one_model_killed_in_several_stages_and_started_again(finished: Project,
     project.run("--cores", "2", "--until", "jacobian", "spline", "sharpness")
     again = project.digests()
     assert again == {path: digest for path, digest in finished.digests().items() if "/tiny/data/tiny/" in f"/{path}"}
-    whole = ("claims", "robustness", "selfcheck", "figures")
+    whole = ("claims", "map", "robustness", "selfcheck", "figures")
     tables_per_shard = sum(table.stage not in whole for table in tables.TABLES.values())
-    assert len(again) == 2 * tables_per_shard + 2  # and the tables of selfcheck and robustness
+    assert len(again) == 2 * tables_per_shard + 4  # and the tables of selfcheck and robustness, and two of map
 
 
 def test_the_stages_over_all_models_killed_and_started_again(finished: Project, project: Project):

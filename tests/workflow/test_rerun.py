@@ -61,6 +61,10 @@ EDITS: dict[str, Any] = {
     "sharpness.rest_at_least": 0.05,
     "sharpness.departure_at_most": 0.2,
     "sharpness.strength_at_least": 0.4,
+    "map.points": 5,
+    "map.shown": 1,
+    "map.triples": 3,
+    "map.coarse_points": 2,
     "robustness.pairs": 0,
     "claims.tests": ["C0", "C1"],
     "claims.folder": "my-claims",
@@ -184,7 +188,8 @@ def test_touching_everything_plans_nothing(project: Project):
     [
         *((f"stages/{stage}.py", (stage,)) for stage in STAGES if stage != "figures"),
         ("stages/figures.py", ("figures",)),
-        ("curves/sweep.py", ("interpolate", "freeze", "robustness")),
+        ("curves/sweep.py", ("interpolate", "freeze", "map", "robustness")),
+        ("curves/plane.py", ("map",)),
         ("mechanism/splines.py", ("spline",)),
         ("mechanism/block_jacobian.py", ("jacobian",)),
         ("curves/sharpness.py", ("sharpness", "robustness")),
@@ -213,7 +218,7 @@ def test_adding_a_pair_reruns_one_shard_per_stage(project: Project):
     table.write_text(PAIRS + "car-red-big\tThe car is\tred\tbig\t\n", encoding="utf-8")
     models = len(CONFIG["models"])
     between = dict.fromkeys(("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"), models)
-    assert project.planned() == {**between, "robustness": 1, "claims": 1, "figures": 1, "report": 1}
+    assert project.planned() == {**between, "map": models, "robustness": 1, "claims": 1, "figures": 1, "report": 1}
 
 
 def test_reordering_the_pairs_and_comments_plans_nothing(project: Project):

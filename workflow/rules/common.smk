@@ -92,6 +92,9 @@ def pending():
             ]
             if not all(file.is_file() for file in files):
                 found.add((stage, model))
+    for model, files in MAPS.items():
+        if not all(file.is_file() for file in files):
+            found.add(("map", model))
     for model, file in ROBUSTNESS.items():
         if not file.is_file():
             found.add(("robustness", model))
@@ -127,7 +130,11 @@ def every(*stages):
 
 
 CLAIMS = [table(declared, "all", "all") for declared in tables_of("claims")]
-# The stage that no run has unless the config asks for it.
+# The stages that a config can leave out.
+MAPS = {
+    model: [table(declared, model, "all") for declared in tables_of("map")]
+    for model in slices.map_models(CONFIG)
+}
 ROBUSTNESS = {
     model: table(tables.ROBUSTNESS, model, "all")
     for model in slices.robust_models(CONFIG)
@@ -199,6 +206,8 @@ def made_from():
                 for declared in tables_of(stage):
                     path = table(declared, model, shard)
                     found[path] = made or slices.stage_slice(CONFIG, stage, model)
+    for model, paths in MAPS.items():
+        found |= dict.fromkeys(paths, slices.map_slice(CONFIG, model, PAIRS))
     for model, path in ROBUSTNESS.items():
         found[path] = slices.robustness_slice(CONFIG, model, PAIRS)
     return found

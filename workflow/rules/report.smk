@@ -5,6 +5,7 @@ rule figures:
     input:
         every("extract", *BETWEEN),
         CLAIMS,
+        sum(MAPS.values(), []),
         list(ROBUSTNESS.values()),
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         code=code("figures"),
@@ -30,6 +31,7 @@ rule report:
     input:
         every("extract", *BETWEEN),
         CLAIMS,
+        sum(MAPS.values(), []),
         list(ROBUSTNESS.values()),
         figures=table(tables.FIGURES, "all", "all"),
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],

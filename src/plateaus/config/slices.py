@@ -11,6 +11,7 @@ from typing import Any
 from plateaus.config.models import weights_of
 from plateaus.config.reading import Config
 from plateaus.config.stages import pick
+from plateaus.prompts import triples
 from plateaus.prompts.pairs import NATURAL, SUITE, Pair, pairs_digest
 
 
@@ -51,6 +52,17 @@ def robust_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
 def robustness_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     """Return the slice of robustness: the keys that it reads, with the ids of the pairs in place of their number."""
     return {**stage_slice(config, "robustness", model), "pairs": robust_pairs(config, pairs)}
+
+
+def map_models(config: Config) -> list[str]:
+    """Return the models of which maps are made: all of them, or none if the config turns maps off."""
+    return list(config["models"]) if config["map"]["points"] else []
+
+
+def map_slice(config: Config, model: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return the slice of map: the keys that it reads, and the triples that were chosen."""
+    chosen = triples.choose(pairs, config["map"], config["prompts"]["seed"])
+    return {**stage_slice(config, "map", model), "chosen": chosen}
 
 
 def shown_pairs(config: Config, pairs: Sequence[Pair]) -> list[str]:
@@ -102,6 +114,7 @@ def figures_slice(config: Config, pairs: Sequence[Pair], shards: Mapping[str, An
         **pick(config, "figures"),
         "about": {model: about(config, model) for model in config["models"]},
         "pairs": shown_pairs(config, pairs),
+        "mapped": map_models(config),
         "robust": robust_models(config),
         "models": list(config["models"]),
         "shards": list(shards),

@@ -7,7 +7,7 @@ from typing import Any
 from plateaus.config.models import MODEL_KEYS
 from plateaus.config.reading import Config
 
-STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "robustness",
+STAGES = ("fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "map", "robustness",
     "claims", "figures", "report",
 )  # fmt: skip
 """The stages, in the order of the DAG."""
@@ -21,9 +21,10 @@ FOLLOWS = {
     "jacobian": ("fetch", "extract", "interpolate"),
     "spline": ("fetch", "extract", "interpolate"),
     "sharpness": ("interpolate", "freeze"),
+    "map": ("fetch", "extract"),
     "robustness": ("fetch", "extract"),
     "claims": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness"),
-    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "robustness", "claims"),
+    "figures": ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness", "map", "robustness", "claims"),
     "report": ("figures",),
 }
 """Stage to the stages whose outputs it reads."""
@@ -68,6 +69,11 @@ READS: dict[str, tuple[str, ...]] = {
     ),
     "spline": (*LOADING, "spline.top_neurons"),
     "sharpness": RULE,
+    "map": (
+        *LOADING,
+        "interpolate.trace_layer",
+        *(f"map.{key}" for key in ("points", "shown", "triples", "coarse_points")),
+    ),
     "robustness": (
         *LOADING,
         "interpolate.steps",
@@ -109,11 +115,13 @@ READS_NOTHING = ("compute.device", "compute.threads", "compute.memory_gb")
 
 
 def follows(config: Config) -> dict[str, tuple[str, ...]]:
-    """Return `FOLLOWS` for the stages that a run has: `robustness` is one only if the config gives it pairs."""
-    if config["robustness"]["pairs"]:
-        return FOLLOWS
-    without = {stage: before for stage, before in FOLLOWS.items() if stage != "robustness"}
-    return {stage: tuple(one for one in before if one != "robustness") for stage, before in without.items()}
+    """Return `FOLLOWS` for the stages that a run has: `map` and `robustness` can be turned off."""
+    off = {"robustness"} if not config["robustness"]["pairs"] else set()
+    if not config["map"]["points"]:
+        off.add("map")
+    return {
+        stage: tuple(one for one in before if one not in off) for stage, before in FOLLOWS.items() if stage not in off
+    }
 
 
 def pick(config: Config, stage: str, model: str | None = None) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def measure_predictions(p: Float[Tensor, "steps d_vocab"], *, name: str) -> Meas
         InputError: the distributions at the two ends do not differ.
     """
     # One step at a time, so that what is computed for a step stays in the processor's cache.
-    to_a, to_b = (_listed([_distance(at, p[end]) for at in p]) for end in (0, -1))
+    to_a, to_b = (_listed([distance(at, p[end]) for at in p]) for end in (0, -1))
     step_size = torch.full_like(to_a, torch.nan)
-    step_size[:-1] = _listed([_distance(at, after) for at, after in itertools.pairwise(p)])
+    step_size[:-1] = _listed([distance(at, after) for at, after in itertools.pairwise(p)])
     chord = to_b[0]
     if not chord > SMALLEST:
         raise InputError(
@@ -81,8 +81,8 @@ def measure_predictions(p: Float[Tensor, "steps d_vocab"], *, name: str) -> Meas
     )
 
 
-def _distance(p: Float[Tensor, " d_vocab"], q: Float[Tensor, " d_vocab"]) -> Float[Tensor, ""]:
-    """Return the square root of the Jensen-Shannon divergence; the module's docstring has the formula."""
+def distance(p: Float[Tensor, " d_vocab"], q: Float[Tensor, " d_vocab"]) -> Float[Tensor, ""]:
+    """Return the square root of the Jensen-Shannon divergence, in nats; the module's docstring has the formula."""
     both = p + q
     r = ((p - q) / both.clamp_min(TINY)).clamp_(-FURTHEST, FURTHEST)
     terms = torch.log1p(-r.square()).add_(r.atanh().mul_(r), alpha=2)

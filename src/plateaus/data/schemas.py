@@ -245,6 +245,48 @@ SHARPNESS = Table(
 )
 """One row per curve of `interpolate` (condition none) and `freeze`. `plateaus.curves.sharpness` defines the measures.
 `w_path` is w of the path itself, recorded at the interpolation layer; `detour` is the largest detour over the steps."""
+MAP = Table(
+    "map",
+    1,
+    "map",
+    ("triple", "side", "point"),
+    {
+        "triple": WORD,
+        "side": INDEX,
+        "point": INDEX,
+        "x": MEASURE,
+        "y": MEASURE,
+        "next_token_a": MEASURE,
+        "next_token_b": MEASURE,
+        "next_token_c": MEASURE,
+        "logits_a": MEASURE,
+        "logits_b": MEASURE,
+        "logits_c": MEASURE,
+        "token_id": pa.int32(),
+        "token": WORD,
+        "probability": MEASURE,
+    },
+)
+"""One row per point of each map (`plateaus.curves.plane`), which has `side` points along each side. The distances to
+the three corners are divided by the mean distance between the corners; `token` is the likeliest next token."""
+TRIPLES = Table(
+    "triples",
+    1,
+    "map",
+    ("triple", "side"),
+    {
+        "triple": WORD,
+        "side": INDEX,
+        "context": WORD,
+        "a": WORD,
+        "b": WORD,
+        "c": WORD,
+        "ab": MEASURE,
+        "bc": MEASURE,
+        "ca": MEASURE,
+    },
+)
+"""One row per map: its words, and the distances between the three activations."""
 ROBUSTNESS = Table(
     "robustness",
     1,
@@ -332,6 +374,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         SELFCHECK, EXTRACT, ENDPOINTS, INTERPOLATE, ENDPOINT_CHECK, TRACE, TOKENS, FREEZE,
-        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, ROBUSTNESS, CLAIMS, CLAIM_VALUES, FIGURES,
+        JACOBIAN, SPLINE, CODES, NEURONS, SHARPNESS, MAP, TRIPLES, ROBUSTNESS, CLAIMS, CLAIM_VALUES, FIGURES,
     )
 }  # fmt: skip

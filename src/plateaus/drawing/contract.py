@@ -46,6 +46,7 @@ class Settings(NamedTuple):
         trace_layer: The interpolation layer of the figures that show only one.
         rule: The rule that decides whether a curve is called a plateau.
         models: Model id to what the figures must know about the model.
+        mapped: Ids of the models that have a table `map`.
         robust: Ids of the models that have a table `robustness`.
     """
 
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     trace_layer: int
     rule: Rule = Rule()
     models: Mapping[str, About] = {}
+    mapped: tuple[str, ...] = ()
     robust: tuple[str, ...] = ()
 
     def about(self, model: str) -> About:

@@ -31,12 +31,14 @@ NAMES = (
     "fn04_norms",
     "fn06_directional",
     "fn10_relu",
+    "x00_overview",
     "x01_suite",
     "x02_tokens",
     "x03_training",
     "x04_scale",
     "x05_claims",
     "x06_robustness",
+    "x07_map",
 )
 """Names of the figures, which are also the names of their modules and files."""
 

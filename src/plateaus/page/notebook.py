@@ -23,7 +23,7 @@ from plateaus.drawing import panels, wording
 from plateaus.errors import InputError
 from plateaus.figures import drawn, x02_tokens
 from plateaus.judging import judged, words
-from plateaus.page import dag, findings, narrative, player
+from plateaus.page import dag, findings, narrative, opening, player
 from plateaus.page import tables as page_tables
 
 VARIABLE = "PLATEAUS_REPORT"
@@ -72,6 +72,7 @@ class Page:
                 **settings,
                 "pairs": tuple(settings["pairs"]),
                 "depths": tuple(settings["depths"]),
+                "mapped": tuple(settings["mapped"]),
                 "robust": tuple(settings["robust"]),
                 "rule": Rule(*settings["rule"]),
                 "models": {model: figures.About(*told) for model, told in settings["models"].items()},
@@ -310,6 +311,17 @@ class Page:
         claims = judged.verdicts(self.results.root).claims
         if claims:
             print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
+
+    @property
+    def answer(self) -> Text:
+        """The answer of the first screen, in two or three sentences."""
+        return Text(opening.answer(self.results, self.settings))
+
+    def strip(self) -> None:
+        """Print one mark per claim, each of which leads to the claim's section."""
+        marks = opening.strip(self.results, self._claim_section)
+        if marks:
+            print(f"```{{=html}}\n{marks}```\n")
 
     def robustness(self) -> None:
         """Print the table of strengths under choices that should not matter, if the run measured them."""

@@ -66,6 +66,8 @@ ROW_BYTES = {
 }
 """Bytes on disk of one row of each table, without its vectors and codes."""
 OTHER_ROW = 8.0
+MAP_ROW_BYTES = 30.0
+"""Bytes on disk of one point of a map."""
 
 # ---- time: seconds of processor time divided by the number of threads
 EFFICIENCY = {
@@ -74,6 +76,7 @@ EFFICIENCY = {
     "freeze": 0.5,
     "jacobian": 0.55,
     "spline": 0.7,
+    "map": 0.4,
     "robustness": 0.4,
 }
 """Share of the measured matrix speed that each stage reaches; the rest of its time is elementwise work and hooks."""

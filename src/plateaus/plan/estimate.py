@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from plateaus.config.models import model_key
 from plateaus.config.reading import Config
-from plateaus.config.slices import robust_models, robust_pairs
+from plateaus.config.slices import map_models, robust_models, robust_pairs
 from plateaus.config.stages import FOLLOWS, follows
 from plateaus.plan import calibration, flops, storage
 from plateaus.plan.schedule import Job, Key, Schedule, simulate
 from plateaus.plan.shapes import Shape, shape_of
 from plateaus.plan.storage import PairSize, Settings
-from plateaus.prompts import depth
+from plateaus.prompts import depth, triples
 from plateaus.prompts.pairs import SUITE, Pair, split, tokenise_with_file
+from plateaus.prompts.triples import Triple
 
 AFTER_CURVES = ("freeze", "jacobian", "spline")
 SHARD_STAGES = ("extract", "interpolate", "freeze", "jacobian", "spline", "sharpness")
@@ -126,6 +127,9 @@ def make(
                     if shard == min(shards):
                         cost = cost._replace(flop=cost.flop + check.flop, disk=cost.disk + check.disk)
                 costs[stage, model, shard] = cost
+        if model in map_models(config):
+            chosen = triples.choose(pairs, config["map"], config["prompts"]["seed"])
+            costs["map", model, ALL] = _map(config, shape, settings, chosen, sizes)
         if model in robust_models(config) and (robust := robust_pairs(config, pairs)):
             costs["robustness", model, ALL] = _cost("robustness", shape, settings, [sizes[one] for one in robust], 1.0)
         seconds = {
@@ -227,6 +231,24 @@ def _flop(stage: str, shape: Shape, settings: Settings, pairs: Sequence[PairSize
             return 0.0
 
 
+def _map(
+    config: Config, shape: Shape, settings: Settings, chosen: Sequence[Triple], sizes: Mapping[str, PairSize]
+) -> _Cost:
+    sides = [config["map"]["points" if triple.fine else "coarse_points"] for triple in chosen]
+    prefixes = [sizes[triple.ends[0][0]].prefix for triple in chosen]
+    flop = sum(
+        flops.map_triple(shape, prefix, side, settings.trace_layer)
+        for side, prefix in zip(sides, prefixes, strict=True)
+    )
+    rows = sum(side**2 for side in sides)
+    return _Cost(
+        rows=rows,
+        flop=flop + FLOAT64 * flops.logit_root(shape),
+        memory=storage.memory_bytes("map", shape, settings._replace(steps=max(sides, default=1)), list(sizes.values())),
+        disk=rows * calibration.MAP_ROW_BYTES + 2 * calibration.FILE_BYTES,
+    )
+
+
 def _selfcheck(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> _Cost:
     """Return the cost of the check of a model, which the first job that uses the model makes."""
     flop = flops.selfcheck(shape, storage.longest(pairs), settings.traced(shape))
@@ -280,6 +302,6 @@ def _after(key: Key, entry: Mapping[str, object], shards: Iterable[str]) -> tupl
     stage, model, shard = key
     if stage == "fetch":
         return (("fetch", str(entry["like"]), ALL),) if "like" in entry else ()
-    if stage == "robustness":
+    if stage in ("map", "robustness"):
         return tuple(("extract", model, one) for one in shards)
     return tuple((before, model, ALL if before == "fetch" else shard) for before in FOLLOWS[stage])

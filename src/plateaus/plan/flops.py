@@ -141,6 +141,17 @@ def freeze(
     return secants + sum(sweep(shape, prefix, steps, one) + len(one) * path_logits(shape, steps) for one in swept)
 
 
+def map_triple(shape: Shape, prefix: int, side: int, layer: int) -> float:
+    """Count the map of one triple: every point through the later blocks, its logits, and their coordinates.
+
+    `logit_root` is not included.
+    """
+    points, corners = side**2, 3
+    rows = points * ((shape.layers - 1 - layer) * block_row(shape, prefix) + logits_row(shape))
+    by_logits = _coordinates_row(shape) if coordinates(shape) else logits_row(shape)
+    return prefix_run(shape, prefix) + rows + corners * logits_row(shape) + (points + corners) * by_logits
+
+
 def robust_curves(steps: int, trace_layer: int) -> list[tuple[int, int]]:
     """Return the steps and the interpolation layer of each curve of one pair in the stage robustness.
 

@@ -197,6 +197,7 @@ def memory_bytes(stage: str, shape: Shape, settings: Settings, pairs: Sequence[P
         "freeze": _freeze,
         "jacobian": _jacobian,
         "spline": _spline,
+        "map": _map,
         "robustness": _robustness,
     }
     base = calibration.BASE_BYTES + calibration.TOKEN_BYTES * shape.vocabulary
@@ -327,6 +328,15 @@ def _spline(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> floa
     mlp = (shape.mlp_inputs + 1) * 4.0 * shape.d_model * shape.d_mlp
     kept = _table_bytes("spline", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices
+
+
+def _map(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:
+    """Return the bytes of a map with `settings.steps` points along each side, and of all pairs' endpoints."""
+    endpoints = 2 * 4.0 * len(pairs) * 2 * shape.layers * shape.d_model
+    working = max(
+        _sweep(shape, settings, pairs, settings.steps), _logits(shape, settings) + _distributions(shape, settings)
+    )
+    return endpoints + working
 
 
 def _robustness(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> float:

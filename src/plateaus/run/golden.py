@@ -39,6 +39,7 @@ MEANS = {
     "freeze": ("distance", "norm"),
     "jacobian": ("frobenius", "gain"),
     "spline": ("hamming", "density"),
+    "map": ("next_token_a", "next_token_b", "next_token_c", "probability"),
 }
 """Tables that are too long for the file, with the columns whose means it holds."""
 
@@ -76,7 +77,7 @@ def _all(results: Results) -> Iterator[tuple[str, Any]]:
         for row in results.table(model, tables.ENDPOINTS).to_dict("records"):
             yield from ((f"endpoints/{model}/{row['pair']}/{name}", _plain(row[name])) for name in COVARIATES)
         for name, columns in MEANS.items():
-            frame = results.table(model, tables.TABLES[name], ["pair", *columns])
+            frame = results.table(model, tables.TABLES[name], [tables.TABLES[name].key[0], *columns])
             yield f"{name}/{model}/rows", len(frame)
             for column in columns:
                 yield f"{name}/{model}/mean/{column}", _plain(float(np.nanmean(frame[column].astype(float))))

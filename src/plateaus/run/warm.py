@@ -31,7 +31,7 @@ from pathlib import Path
 
 OFFERED = "PLATEAUS_WARM_DRIVER"
 """Environment variable with the id of the process, usually Snakemake's, whose jobs may share a start-up."""
-STAGES = frozenset({"fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "robustness"})
+STAGES = frozenset({"fetch", "extract", "interpolate", "freeze", "jacobian", "spline", "map", "robustness"})
 """The stages that load a model."""
 LIBRARIES = (
     "torch",

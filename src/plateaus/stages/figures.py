@@ -27,6 +27,7 @@ def settings_of(slice_: dict[str, Any], model_folders: Mapping[str, str]) -> Set
             model: About(**{**told, "controls": tuple(told["controls"])}, parameters=sizes.get(model, 0))
             for model, told in slice_["about"].items()
         },
+        mapped=tuple(slice_["mapped"]),
         robust=tuple(slice_["robust"]),
     )
 

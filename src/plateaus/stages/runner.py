@@ -20,7 +20,7 @@ from plateaus.errors import InputError
 from plateaus.plan.machine import machine
 from plateaus.stages.job import Job
 
-MODEL_STAGES = frozenset({"extract", "interpolate", "freeze", "jacobian", "spline", "robustness"})
+MODEL_STAGES = frozenset({"extract", "interpolate", "freeze", "jacobian", "spline", "map", "robustness"})
 """The stages that use a model, which is checked first; see `plateaus.stages.selfcheck`."""
 
 

@@ -75,8 +75,10 @@ def test_slices_hold_no_more_than_their_stage_reads(default, root):
     drawn = slices.figures_slice(default, pairs, shards)
     assert set(drawn) == {
         *(key.split(".")[-1] for key in stages.READS["figures"] if not key.startswith("models.")),
-        *("models", "shards", "about", "robust"),
+        *("models", "shards", "about", "mapped", "robust"),
     }
+    of_map = slices.map_slice(default, "smollm2-135m", pairs)
+    assert set(of_map) == {*(key.split(".")[-1] for key in stages.READS["map"]), "chosen"}
     robust = slices.robustness_slice(default, "smollm2-135m", pairs)
     assert set(robust) == {key.split(".")[-1] for key in stages.READS["robustness"]}
     assert "compute" not in slices.report_slice(default, pairs, shards)["config"]

@@ -22,6 +22,9 @@ def run(tmp_path_factory):
     curves |= {"site": ["logits"], "record_layer": [6], "plateau": [True], "half_plateau": [True]}
     columns = {name: curves.get(name, [0.25]) for name in tables.SHARPNESS.columns}
     tables.write(table_path(root, "m", tables.SHARPNESS, "s0-of-1"), tables.SHARPNESS, columns, {})
+    point = {"triple": ["x"], "side": [2], "point": [0], "token_id": [1], "token": ["x"]}
+    columns = {name: point.get(name, [0.25]) for name in tables.MAP.columns}
+    tables.write(table_path(root, "m", tables.MAP, "all"), tables.MAP, columns, {})
     (root / "provenance.json").write_text(json.dumps({"models": ["m"], "shards": ["s0-of-1"]}))
     entry = {"model": "m", "claim": "C1", "verdict": "holds", "estimate": 0.4, "n": 30}
     (root / "claims.json").write_text(json.dumps({"rules": {}, "claims": [entry]}))
@@ -81,6 +84,7 @@ def test_every_table_of_results_is_watched():
         "tokens",
         "codes",
         "neurons",
+        "triples",
         "robustness",
         "claim_values",
         "figures",
