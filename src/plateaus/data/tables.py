@@ -86,8 +86,8 @@ __all__ = [
     "write_table",
 ]
 
-ROWS_AT_ONCE = 4096
-"""How many rows `vector_batches` reads at a time."""
+ROWS_AT_ONCE = 8192
+"""How many rows with vectors are written as one group, and read at a time."""
 
 
 def build(table: Table, columns: Mapping[str, Any]) -> pa.Table:
@@ -211,8 +211,13 @@ def write_table(path: Path, table: Table, data: pa.Table, metadata: Mapping[str,
     """Write an already built table atomically; see `write`."""
     tags = {"table": table.name, "table_version": str(table.version), **metadata}
     data = data.replace_schema_metadata({f"plateaus.{key}": tags[key] for key in sorted(tags)})
+    # Vectors hardly repeat, so a dictionary of them would be of no use; and they are encoded a few at a time.
+    plain = [name for name, kind in table.columns.items() if kind != VECTOR]
+    rows = None if len(plain) == len(table.columns) else ROWS_AT_ONCE
     with atomic_path(path) as temporary:
-        pq.write_table(data, temporary, compression="zstd", compression_level=3)
+        pq.write_table(
+            data, temporary, compression="zstd", compression_level=3, use_dictionary=plain, row_group_size=rows
+        )
 
 
 class atomic_path:
@@ -254,7 +259,7 @@ def read(
         ValueError: a file that is read whole fails `check`.
     """
     parts = []
-    kept = None if pairs is None else pc.field("pair").isin(list(pairs))
+    kept = None if pairs is None else pc.field("pair").isin(pa.array(list(pairs), pa.string()))
     for path in paths:
         with _opened(table, path):
             part = pq.read_table(

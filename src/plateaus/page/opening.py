@@ -14,13 +14,13 @@ from plateaus.judging import judged, words
 from plateaus.judging.judged import Judged
 
 COUNTED = {
-    words.HOLDS: "hold",
-    words.WEAKLY: "hold weakly",
-    words.NOT_SEEN: "are not seen",
-    words.CONTRADICTED: "are contradicted",
-    words.NOT_TESTED: "are not tested",
+    words.HOLDS: ("holds", "hold"),
+    words.WEAKLY: ("holds weakly", "hold weakly"),
+    words.NOT_SEEN: ("is not seen", "are not seen"),
+    words.CONTRADICTED: ("is contradicted", "are contradicted"),
+    words.NOT_TESTED: ("is not tested", "are not tested"),
 }
-"""Verdict to the verb of a sentence that counts claims."""
+"""Verdict to what is said of one claim, and of several."""
 
 
 def answer(results: Results, settings: Settings) -> str:
@@ -69,7 +69,7 @@ def _verdicts(results: Results, model: str) -> str:
     if not mine:
         return ""
     counts = {word: sum(one.verdict == word for one in mine) for word in words.SYMBOLS}
-    parts = [f"{count or 'none'} {COUNTED[word]}" for word, count in counts.items() if count]
+    parts = [f"{count} {COUNTED[word][count > 1]}" for word, count in counts.items() if count]
     return f"Of {wording.plural(len(mine), 'claim')}, {wording.listed(parts)}."
 
 

@@ -46,8 +46,6 @@ NODES_AT_MOST = 30
 # ---- disk: zstd at level 3, as in `plateaus.data.tables.write_table`
 VECTOR_ON_DISK = 0.93
 """Bytes on disk per byte of a recorded vector; float32 values hardly compress."""
-DICTIONARY_VALUES, DICTIONARY_INDEX = 2**18, 1.9
-"""How many values of a vector column Parquet puts into a (useless) dictionary, and the bytes of an index into it."""
 CODE_ON_DISK = 0.064
 """Bytes on disk per byte of a spline code; codes hardly change from step to step."""
 FILE_BYTES = 2600

@@ -168,12 +168,11 @@ def disk_bytes(counts: Mapping[str, int], shape: Shape, distinct: float) -> floa
         columns = sum(kind == VECTOR for kind in TABLES[name].columns.values())
         values = count * shape.d_model
         kept = 4 * values * calibration.VECTOR_ON_DISK * (distinct if name == "extract" else 1.0)
-        indices = calibration.DICTIONARY_INDEX * min(values, calibration.DICTIONARY_VALUES)
         per_row = calibration.ROW_BYTES.get(name, calibration.OTHER_ROW)
         if name == "codes":
             per_row += shape.d_mlp / 8 * calibration.CODE_ON_DISK
         empty = calibration.JACOBIAN_FILE_BYTES if name == "jacobian" else calibration.FILE_BYTES
-        total += empty + columns * (kept + indices) + count * per_row
+        total += empty + columns * kept + count * per_row
     return total
 
 

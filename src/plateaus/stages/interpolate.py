@@ -227,7 +227,9 @@ def _write(job: Job, parts: dict[str, dict[str, Columns]], curve_rows: int, d_mo
 
 
 def _joined(of_pairs: dict[str, Columns]) -> Columns | None:
-    return stack([with_pair(of_pairs[pair], pair) for pair in sorted(of_pairs)]) if of_pairs else None
+    """Join the rows of all pairs, column by column, freeing each part as soon as it is joined."""
+    parts = [with_pair(of_pairs.pop(pair), pair) for pair in sorted(of_pairs)]
+    return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])} if parts else None
 
 
 if __name__ == "__main__":

@@ -66,6 +66,23 @@ def test_shards_are_read_as_one_table_in_order_of_the_key(tmp_path):
     assert list(frame["pair"].astype(str)) == ["a"] * 4 + ["b"] * 4
 
 
+def test_some_or_none_of_the_pairs_are_read(tmp_path):
+    """A shard may hold no pair that a stage works on."""
+    tables.write(tmp_path / "a.parquet", TOKENS, tokens(pair=["a"] * 4), {})
+    tables.write(tmp_path / "b.parquet", TOKENS, tokens(pair=["b"] * 4), {})
+    both = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    assert set(tables.read_frame(TOKENS, both, pairs=["b", "c"])["pair"].astype(str)) == {"b"}
+    assert tables.read_frame(TOKENS, both, pairs=[]).empty
+
+
+def test_vectors_are_read_some_rows_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+    tables.write(tmp_path / "a.parquet", TRACE, trace(rows=8), {})
+    found = list(tables.vector_batches(TRACE, tmp_path / "a.parquet", "resid_post"))
+    assert max(map(len, found)) <= 3
+    np.testing.assert_array_equal(np.concatenate(found), trace(rows=8)["resid_post"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
