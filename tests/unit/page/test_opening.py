@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from plateaus.page import opening
-from tests.unit.figures.test_x01_suite import MEMBERS, MODELS, NATURAL, make, settings, strength
+from tests.unit.figures.test_x01_suite import MEMBERS, NATURAL, make, settings, strength
 
 VERDICTS = {"C0": "not seen", "C1": "holds", "C2": "holds", "C8": "contradicted", "C6": "not tested"}
 
