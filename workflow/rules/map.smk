@@ -14,6 +14,7 @@ rule map:
         [table(declared, shard="all") for declared in tables_of("map")],
     log:
         log_of("map"),
+    priority: 1  # see interpolate
     conda:
         "../../environment.yml"
     threads: THREADS
