@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from plateaus.data import tables
 from plateaus.data.results import Results
-from plateaus.drawing import maps, panels, style, wording
+from plateaus.drawing import maps, panels, style, suite, wording
 from plateaus.drawing.contract import Drawing, LeftOut, Settings
 from plateaus.drawing.maps import Map
+from plateaus.prompts.pairs import SUITE
 
 TITLE = "Overview"
 READS = (tables.MAP, tables.TRIPLES, tables.INTERPOLATE)
@@ -24,15 +25,14 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
             "map.points is 0 in the config, or the run has no trained model, so there is no map to begin with"
         )
     copies = [name for name in settings.mapped if settings.about(name).like == trained[0]]
-    shown = {name: _of_table(results, name) for name in [trained[0], *copies[:1]]}
-    first = shown[trained[0]]
-    if first is None:
+    found = ((name, _of_table(results, name)) for name in [trained[0], *copies[:1]])
+    shown = {name: one for name, one in found if one is not None}
+    if trained[0] not in shown:
         return LeftOut("no context of the prompt table has three words, so there is no map to begin with")
-    pair = _pair(results, first)
+    pair = _pair(results, shown[trained[0]])
     figure = Figure(figsize=(style.WIDTH, 4.1), layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False, height_ratios=(2.6, 1.3), sharey="row", sharex="row")
     for column, (name, one) in enumerate(shown.items()):
-        assert one is not None
         maps.panel(axes[0][column], one, title=style.drawable(wording.shortened(name, 30)))
         axes[0][column].annotate("", (0.96, 0), (0.04, 0), arrowprops={"arrowstyle": "->", "color": "white", "lw": 1.6})
         if pair:
@@ -42,9 +42,10 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
 
 def _of_table(results: Results, model: str) -> Map | None:
     """Return the map of the prompt table's own triple, if there is one."""
-    tags = {str(pair): str(row["tags"]) for pair, row in results.pairs.iterrows()}
-    contexts = {str(results.pairs.loc[pair, "context"]) for pair in tags if "suite" not in tags[pair].split(";")}
-    return next((one for one in maps.maps(results, model, fine=True) if one.context in contexts), None)
+    rows = results.pairs[["context", "a", "b", "tags"]].astype(str).itertuples(index=False)
+    own = {(context, word) for context, a, b, tags in rows if SUITE not in suite.tags_of(tags) for word in (a, b)}
+    found = maps.maps(results, model, fine=True)
+    return next((one for one in found if all((one.context, word) in own for word in one.words)), None)
 
 
 def _pair(results: Results, one: Map) -> str:
@@ -71,10 +72,9 @@ def _curve(ax: Axes, results: Results, model: str, pair: str, settings: Settings
         ax.set_ylabel("distance d")
 
 
-def _caption(shown: dict[str, Map | None], settings: Settings) -> str:
+def _caption(shown: dict[str, Map], settings: Settings) -> str:
     model, *copies = shown
     one = shown[model]
-    assert one is not None
     said = (
         f"**Where the prediction changes.** Every point is a mixture of the activations of “{one.context} …” with "
         f"{wording.listed(f'“{word}”' for word in one.words)} at layer {settings.trace_layer}. Its colour says which "
@@ -88,11 +88,10 @@ def _caption(shown: dict[str, Map | None], settings: Settings) -> str:
     )
 
 
-def _alt(shown: dict[str, Map | None]) -> str:
+def _alt(shown: dict[str, Map]) -> str:
     said = [
         (name, f"{one.near:.0%} of the triangle lies within {wording.number(maps.NEAR)} of a corner’s prediction")
         for name, one in shown.items()
-        if one is not None
     ]
     maps_of = wording.plural(len(said), "map")
     return f"{maps_of} in the colours of three words, with a curve under each. {wording.each(said)}"

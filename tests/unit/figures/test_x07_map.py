@@ -91,3 +91,34 @@ def test_what_is_left_out_is_said(model, changed, reason, tmp_path):
     left_out = figures.draw("x07_map", results(tmp_path), model, CHOSEN._replace(**changed))
     assert isinstance(left_out, LeftOut)
     assert left_out.reason.startswith(reason)
+
+
+def with_curves(found: Results) -> Results:
+    """Add two pairs of the prompt table, one of them with its curve, to the tables of both models."""
+    alpha = np.linspace(0, 1, 11)
+    for model, distance in (("m", alpha**4), ("m-random", alpha)):
+        ends = {name: [1.0, 1.0] for name in tables.ENDPOINTS.columns}
+        ends |= {name: [1, 1] for name in ("token_a", "token_b", "prefix_length")}
+        ends |= {"pair": ["big-in", "big-large"], "context": ["The house was"] * 2, "tags": ["published"] * 2}
+        ends |= {"a": ["big"] * 2, "b": ["in", "large"], "separator": [" "] * 2}
+        rows = {name: np.ones(11) for name in tables.INTERPOLATE.columns}
+        rows |= {"pair": ["big-in"] * 11, "site": ["logits"] * 11, "step": range(11), "alpha": alpha}
+        rows |= {"interp_layer": [0] * 11, "record_layer": [6] * 11, "distance": distance}
+        for table, columns in ((tables.ENDPOINTS, ends), (tables.INTERPOLATE, rows)):
+            tables.write(table_path(found.root, model, table, "s0-of-1"), table, columns, {})
+    return found
+
+
+def test_the_overview_has_the_tables_own_map_and_its_curve_for_both_models(tmp_path):
+    drawing = figures.draw("x00_overview", with_curves(results(tmp_path)), "", CHOSEN._replace(trace_layer=0))
+    assert isinstance(drawing, Drawing)
+    shown = drawing.figure.axes
+    assert [len(ax.images) for ax in shown] == [1, 1, 0, 0]
+    for ax, power in zip(shown[2:], (4, 1), strict=True):
+        curve = next(line for line in ax.lines if len(line.get_xdata()) == 11)
+        np.testing.assert_allclose(curve.get_ydata(), np.linspace(0, 1, 11) ** power, atol=1e-6)
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["big", "in"]
+    assert "“The house was …” with “big”, “in” and “large” at layer 0" in drawing.caption
+    assert "with random weights (`m-random`)" in drawing.caption
+    left_out = figures.draw("x00_overview", with_curves(results(tmp_path / "b")), "", CHOSEN._replace(mapped=()))
+    assert isinstance(left_out, LeftOut)
