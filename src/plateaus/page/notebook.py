@@ -226,7 +226,7 @@ class Page:
         for model in self.models:
             if isinstance(self.drawing(name, model), drawn.Drawn):
                 return Text(f"@{self.id(name, model)}")
-        return Text("the figure below, which this run could not draw,")
+        return Text("the figure below (which this run could not draw)")
 
     # Numbers and words of sentences
 

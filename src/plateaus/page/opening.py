@@ -94,5 +94,5 @@ def _mark(one: Judged, section: str) -> str:
     kind = one.verdict.replace(" ", "-")
     return (
         f'<li><a class="verdict {kind}" href="#{section}"><span aria-hidden="true">{words.SYMBOLS[one.verdict]}</span> '
-        f'{title}<span class="spoken">: {html.escape(one.verdict)}</span></a></li>'
+        f'{title}<span class="aloud">: {html.escape(one.verdict)}</span></a></li>'
     )

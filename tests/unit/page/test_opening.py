@@ -44,7 +44,7 @@ def test_each_mark_leads_to_its_claim_and_is_said_aloud(results):
     made = opening.strip(results, lambda claim: f"sec-{claim.lower()}")
     assert re.findall(r'href="#sec-(c\d+)"', made) == [claim.lower() for claim in VERDICTS]
     assert made.count("<li>") == len(VERDICTS)
-    assert '✔</span> C1 &lt;so&gt;<span class="spoken">: holds</span>' in made
+    assert '✔</span> C1 &lt;so&gt;<span class="aloud">: holds</span>' in made
     assert 'aria-label="Verdicts on m"' in made
 
 
