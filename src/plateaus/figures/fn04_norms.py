@@ -6,7 +6,7 @@ import numpy as np
 
 from plateaus.data import tables
 from plateaus.data.results import Results
-from plateaus.drawing import by_layer, panels, stacked, style, wording
+from plateaus.drawing import by_layer, layer_maps, panels, stacked, wording
 from plateaus.drawing.by_layer import Profile, Profiles
 from plateaus.drawing.contract import Drawing, LeftOut, Settings
 
@@ -29,30 +29,22 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         pair: by_layer.profiles(results, model, tables.JACOBIAN, pair.id, "frobenius", component="norm")
         for pair in pairs
     }
-    layers = sorted(jacobians[pairs[0]])
-    figure, axes = stacked.grid(len(pairs))
-    colours = style.layer_colours(settings.colormap, layers)
-    for column, pair in enumerate(pairs):
-        by_layer.lines(axes[0][column], lengths[pair], colours)
-        by_layer.lines(axes[1][column], jacobians[pair], colours)
-    stacked.frames(axes, pairs)
-    by_layer.name_axis(axes[0], "|resid| / mean")
-    by_layer.name_axis(axes[1], "|J norm| / mean")
-    panels.layer_bar(figure, [ax for row in axes for ax in row], colours, layers, "Layer")
+    start = settings.trace_layer
+    quantities = [layer_maps.Quantity("|resid| / mean", lengths), layer_maps.Quantity("|J| / mean", jacobians)]
+    figure = layer_maps.draw(results, model, quantities, start=start, colormap=settings.colormap)
+    layers = quantities[1].layers
     caption = (
-        f"**Residual norms, and the Jacobian of the norm layer.** The top row shows the length of the residual vector "
-        f"after each layer, and the bottom row the Frobenius norm of the Jacobian of the norm layer before the MLP. "
-        f"There is one line per layer ({wording.layers(layers)}), divided by its mean along the path (1, dotted), with "
-        f"the path patched in at layer {settings.trace_layer}. "
+        f"**Residual norms, and the Jacobian of the norm layer.** The upper half shows the length of the residual "
+        f"vector after each layer, and the lower half the Frobenius norm of the Jacobian of the norm layer before the "
+        f"MLP. {layer_maps.reading(layers, start)} "
         f"{panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
     )
     said = wording.each(
         [(pair.name, f"{_dip(lengths[pair])}; for the Jacobian, {by_layer.peaks(jacobians[pair])}") for pair in pairs]
     )
     alt = (
-        f"Two rows of {wording.plural(len(pairs), 'panel')} against interpolation alpha for {model}: the length of the "
-        f"residual vector over its mean, and the Jacobian norm of the norm layer over its mean, with one line for each "
-        f"layer ({wording.layers(layers)}). {said}"
+        f"The length of the residual vector, and below it the Jacobian norm of the norm layer, for {model}, with "
+        f"{wording.plural(len(pairs), 'column')} each: {layer_maps.seen(layers)}. {said}"
     )
     return Drawing(figure, caption, alt, READS)
 

@@ -175,10 +175,11 @@ def test_left_out_where_conditions_layers_or_relu_are_missing(tmp_path):
     assert "freeze.layers does not name layer 0" in figures.draw("f06_freezing", elsewhere, "m", settings()).reason
 
 
-def test_lines_are_divided_by_their_mean(results):
-    ax = drawn("f09_jacobians", results).figure.axes[0]
-    for layer in range(1, LAYERS):
-        np.testing.assert_allclose(lines(ax)[f"layer {layer}"], bump(layer) / bump(layer).mean(), rtol=1e-5)
+@pytest.mark.parametrize("name", ["f09_jacobians", "fn04_norms", "f11_splines"])
+def test_rows_of_maps_are_divided_by_their_mean(name, results):
+    shown = [ax.images[0].get_array() for ax in drawn(name, results).figure.axes if ax.images][::2][-1]
+    values = [bump(layer)[:-1] if name == "f11_splines" else bump(layer) for layer in range(1, LAYERS)]
+    np.testing.assert_allclose(shown, [one / one.mean() for one in values], rtol=1e-5)
 
 
 def test_peaks_are_counted_against_chance(results):

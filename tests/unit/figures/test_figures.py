@@ -34,7 +34,7 @@ OURS = (
     "f08_step_sizes",
     "x02_tokens",
 )
-CURVES = ("f03_record_layers", "f04_interpolation_layers", "f08_step_sizes")
+CURVES = ("f03_record_layers", "f04_interpolation_layers")
 
 
 def distance(pair: str, between: int) -> np.ndarray:
@@ -208,15 +208,28 @@ def test_fixed_depth_has_a_row_per_depth_that_fits(results):
 
 def test_step_sizes_are_over_their_mean_at_the_midpoints(results):
     drawing = drawn("f08_step_sizes", results, settings())
-    left, right = panels_of(drawing)
-    for layer in range(1, LAYERS):
-        line = next(line for line in left.lines if line.get_label() == f"layer {layer}")
-        np.testing.assert_allclose(line.get_xdata(), (ALPHA[1:] + ALPHA[:-1]) / 2, atol=1e-6)
-        np.testing.assert_allclose(line.get_ydata().mean(), 1)
-        np.testing.assert_allclose(lines(right)[f"layer {layer}"], 1, rtol=1e-4)
+    for ax, pair in zip(panels_of(drawing), ("big-in", "big-large"), strict=True):
+        sizes = [np.diff(distance(pair, layer)) for layer in range(1, LAYERS)]
+        np.testing.assert_allclose(ax.images[0].get_array(), [one / one.mean() for one in sizes], rtol=1e-3)
+        left, right, low, high = ax.images[0].get_extent()
+        np.testing.assert_allclose((left, right, low, high), (0, 1, -0.5, LAYERS - 1.5), atol=1e-6)
     peak = np.argmax(np.diff(distance("big-in", 5)))
     assert f"at alpha {(ALPHA[peak] + ALPHA[peak + 1]) / 2:.2f}" in drawing.alt
     assert f"from {wording.significant(20 / 20)} to {wording.significant(60 / 20)}" in drawing.caption
+
+
+def test_layer_maps_have_the_boundary_and_lines_of_a_few_layers(results):
+    drawing = drawn("f08_step_sizes", results, settings())
+    ax = panels_of(drawing)[0]
+    edges = [line.get_xdata() for line in ax.lines if line.get_label() == "_boundary"]
+    sharp = [measure_one(ALPHA, distance("big-in", layer)) for layer in range(1, LAYERS)]
+    expected = [[getattr(one, name) for one in sharp] for name in ("alpha10", "midpoint", "alpha90")]
+    np.testing.assert_allclose(edges, expected, atol=1e-4)
+    shown = [found for ax in drawing.figure.axes if not ax.images and (found := lines(ax))]
+    assert [list(found) for found in shown] == [[f"layer {layer}" for layer in (1, 2, 4, 5)]] * 2
+    assert "for layers 1, 2, 4 and 5" in drawing.caption
+    sizes = np.diff(distance("big-in", 4))
+    np.testing.assert_allclose(shown[0]["layer 4"], sizes / sizes.mean(), rtol=1e-3)
 
 
 def test_tokens_switch_where_the_curves_cross(results):
