@@ -39,6 +39,30 @@ def stack(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+class Collector:
+    """Collects the rows of parts into whole columns as they come, so that large vectors are never held twice.
+
+    Every part has the same number of rows; the columns hold the parts in the order of their ids.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._places = {pair: place for place, pair in enumerate(sorted(ids))}
+        self._columns: Columns = {}
+
+    def add(self, pair: str, columns: Columns) -> None:
+        """Add the rows of one pair."""
+        for name, values in with_pair(columns, pair).items():
+            rows = len(values)
+            if name not in self._columns:
+                self._columns[name] = np.empty((len(self._places) * rows, *values.shape[1:]), values.dtype)
+            first = self._places[pair] * rows
+            self._columns[name][first : first + rows] = values
+
+    def columns(self) -> Columns | None:
+        """Return the columns, or None if nothing was added."""
+        return self._columns or None
+
+
 def with_pair(columns: Columns, pair: str) -> Columns:
     """Return the same rows with the pair's id as an additional column."""
     return {"pair": words(len(next(iter(columns.values()))), pair), **columns}

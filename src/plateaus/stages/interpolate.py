@@ -15,7 +15,7 @@ from plateaus.curves.endpoints import path_at, shard_pairs
 from plateaus.curves.geometry import Measures
 from plateaus.curves.layers import choose_layers
 from plateaus.curves.logits import measure_logits
-from plateaus.curves.rows import Columns, curve_columns, curve_rows, stack, with_pair
+from plateaus.curves.rows import Collector, Columns, curve_columns, curve_rows, stack, with_pair
 from plateaus.curves.sweep import Group, Recording, sweep
 from plateaus.data import tables
 from plateaus.data.results import table_path
@@ -180,10 +180,11 @@ def interpolate(job: Job) -> None:
             pair, layers, stride=settings["suite_stride"], trace_layer=trace_layer, trained=settings["trained"]
         )
 
-    parts: dict[str, dict[str, Columns]] = {name: {} for name in PairResult._fields}
     done = 0
     every = [Ends(*one) for one in shard_pairs(job.root, job.model, job.shard, job.model_folder, settings["bos"])]
     listed = [of for of in every if of_pair(of.pair.pair)]
+    parts: dict[str, dict[str, Columns]] = {name: {} for name in PairResult._fields if name != tables.TRACE.name}
+    trace = Collector([of.pair.pair.id for of in listed if depth.is_traced(of.pair.pair)])
     for pairs in batches(
         listed,
         alike=lambda of: (of.pair.prefix, depth.is_traced(of.pair.pair), of_pair(of.pair.pair)),
@@ -198,12 +199,18 @@ def interpolate(job: Job) -> None:
         )  # fmt: skip
         for of, result in zip(pairs, results, strict=True):
             _check_endpoints(result.endpoint_check, of.pair.pair.id, job.model, settings["endpoint_tolerance"])
-            for name, columns in result._asdict().items():
-                if columns is not None:
-                    parts[name][of.pair.pair.id] = columns
+            if result.trace is not None:
+                trace.add(of.pair.pair.id, result.trace)
+            for name, of_pairs in parts.items():
+                if (columns := getattr(result, name)) is not None:
+                    of_pairs[of.pair.pair.id] = columns
         done += len(pairs)
     rows = sum(curve_rows(1, settings["steps"], of_pair(of.pair.pair), model.n_layers) for of in listed)
-    _write(job, parts, rows + settings["steps"] * len(listed), model.d_model)
+    _write(job, tables.TRACE, trace.columns(), model.d_model)
+    del trace
+    for table in (tables.ENDPOINT_CHECK, tables.TOKENS, tables.INTERPOLATE):
+        expected = rows + settings["steps"] * len(listed) if table is tables.INTERPOLATE else None
+        _write(job, table, _joined(parts.pop(table.name)), model.d_model, expected)
 
 
 def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) -> None:
@@ -216,14 +223,12 @@ def _check_endpoints(check: Columns, pair: str, model: str, tolerance: float) ->
         )
 
 
-def _write(job: Job, parts: dict[str, dict[str, Columns]], curve_rows: int, d_model: int) -> None:
-    """Write the tables; the parts of each are freed as soon as they are joined."""
-    metadata = job.metadata()
-    for table in (tables.TRACE, tables.ENDPOINT_CHECK, tables.TOKENS, tables.INTERPOLATE):
-        data = tables.build(table, _joined(parts.pop(table.name)) or tables.no_rows(table, d_model))
-        if table is tables.INTERPOLATE:
-            tables.check_grid(table, data, curve_rows, "pairs x steps x interpolation layers x recording sites")
-        tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, metadata)
+def _write(job: Job, table: tables.Table, columns: Columns | None, d_model: int, expected: int | None = None) -> None:
+    """Write a table, which has no rows if there are no columns, and check its number of rows if one is expected."""
+    data = tables.build(table, columns or tables.no_rows(table, d_model))
+    if expected is not None:
+        tables.check_grid(table, data, expected, "pairs x steps x interpolation layers x recording sites")
+    tables.write_table(table_path(job.root, job.model, table, job.shard), table, data, job.metadata())
 
 
 def _joined(of_pairs: dict[str, Columns]) -> Columns | None:
