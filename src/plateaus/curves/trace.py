@@ -17,6 +17,10 @@ from plateaus.prompts import depth
 from plateaus.prompts.pairs import TokenisedPair
 
 
+Layers = list[Float[Tensor, "steps d_model"]]
+"""Vectors along the path at each of a trace's layers, one tensor per layer so that each can be freed by itself."""
+
+
 class Trace(NamedTuple):
     """The trace of one pair.
 
@@ -24,17 +28,25 @@ class Trace(NamedTuple):
         pair: The pair, tokenised.
         layers: The layers after the interpolation layer, in order.
         alphas: (steps,), interpolation parameters.
-        resid_pre: (layers, steps, d_model), what each block reads; for the first of these layers, the path itself.
-        mlp_input: (layers, steps, d_model), the residual vectors that each MLP branch reads, before its norm.
-        resid_post: (layers, steps, d_model), the residual stream after each block.
+        resid_pre: What each block reads; for the first of these layers, the path itself.
+        mlp_input: The residual vectors that each MLP branch reads, before its norm.
+        resid_post: The residual stream after each block.
     """
 
     pair: TokenisedPair
     layers: tuple[int, ...]
     alphas: Float[Tensor, " steps"]
-    resid_pre: Float[Tensor, "layers steps d_model"]
-    mlp_input: Float[Tensor, "layers steps d_model"]
-    resid_post: Float[Tensor, "layers steps d_model"]
+    resid_pre: Layers
+    mlp_input: Layers
+    resid_post: Layers
+
+    def free(self, layer: int) -> None:
+        """Free the vectors that the block of a layer reads, once nothing more is to be computed from them."""
+        place = self.layers.index(layer)
+        nothing = torch.empty(0)
+        self.resid_pre[place] = self.mlp_input[place] = nothing
+        if place > 0:  # what one block writes is what the next one reads
+            self.resid_post[place - 1] = nothing
 
 
 class Inputs(NamedTuple):
@@ -43,7 +55,7 @@ class Inputs(NamedTuple):
     pair: TokenisedPair
     layers: tuple[int, ...]
     alphas: Float[Tensor, " steps"]
-    mlp_input: Float[Tensor, "layers steps d_model"]
+    mlp_input: Layers
 
 
 def read_inputs(root: Path, model: str, shard: str, model_folder: Path, bos: str | bool) -> list[Inputs]:
@@ -68,7 +80,9 @@ def read_inputs(root: Path, model: str, shard: str, model_folder: Path, bos: str
     steps = len(rows) // (len(pairs) * len(layers))
     mlp_input = _vectors(file, "mlp_input", len(pairs), len(layers), steps)
     alphas = geometry.alphas(steps)
-    return [Inputs(pair, layers, alphas, of_pair) for pair, of_pair in zip(pairs, mlp_input, strict=True)]
+    return [
+        Inputs(pair, layers, alphas, [of_layer[place] for of_layer in mlp_input]) for place, pair in enumerate(pairs)
+    ]
 
 
 def read_traces(
@@ -92,39 +106,35 @@ def read_traces(
     if not found:
         return []
     layers = found[0].layers
-    posts = _vectors(
-        table_path(root, model, tables.TRACE, shard),
-        "resid_post",
-        len(found),
-        len(layers),
-        len(found[0].alphas),
-        room=1,
-    )
+    file = table_path(root, model, tables.TRACE, shard)
+    posts = _vectors(file, "resid_post", len(found), len(layers), len(found[0].alphas))
     traces = []
     listed = shard_pairs(root, model, shard, model_folder, bos)
     whole = [(pair, residuals) for pair, residuals in listed if depth.is_traced(pair.pair)]
-    for (pair, residuals), inputs, stream in zip(whole, found, posts, strict=True):
-        stream[0] = path_at(residuals, trace_layer, inputs.alphas, path=path, pair=pair.pair.id)
-        traces.append(Trace(pair, layers, inputs.alphas, stream[:-1], inputs.mlp_input, stream[1:]))
+    for place, ((pair, residuals), inputs) in enumerate(zip(whole, found, strict=True)):
+        start = path_at(residuals, trace_layer, inputs.alphas, path=path, pair=pair.pair.id)
+        post = [of_layer[place] for of_layer in posts]
+        traces.append(Trace(pair, layers, inputs.alphas, [start, *post[:-1]], inputs.mlp_input, post))
     return traces
 
 
 def _vectors(
-    file: Path, column: str, pairs: int, layers: int, steps: int, room: int = 0
-) -> Float[Tensor, "pair layers steps d"]:
-    """Read one vector column of the trace, leaving `room` empty layers in front of each pair's layers.
+    file: Path, column: str, pairs: int, layers: int, steps: int
+) -> list[Float[Tensor, "pairs steps d_model"]]:
+    """Read one vector column of the trace, as one tensor per layer.
 
     The column is read a few rows at a time, so that it is held only once.
     """
-    kept = torch.empty(0)
-    done, per_pair = 0, layers * steps
+    kept: list[Tensor] = []
+    done = 0
     for values in tables.vector_batches(tables.TRACE, file, column):
         if done == 0:
-            kept = torch.empty(pairs, room + layers, steps, values.shape[-1], dtype=torch.float32)
+            kept = [torch.empty(pairs, steps, values.shape[-1]) for _ in range(layers)]
         while len(values):
-            pair, first = divmod(done, per_pair)
-            some, values = values[: per_pair - first], values[per_pair - first :]
-            kept[pair, room:].view(per_pair, -1).numpy()[first : first + len(some)] = some
+            curve, first = divmod(done, steps)
+            pair, layer = divmod(curve, layers)
+            some, values = values[: steps - first], values[steps - first :]
+            kept[layer][pair].numpy()[first : first + len(some)] = some
             done += len(some)
     return kept
 

@@ -138,7 +138,7 @@ def _share_out(
         of_pair |= {name: _Measured(*(values[own] for values in of_all)) for name, of_all in measured.items()}
 
 
-def _at_layer(trace: Trace, layer: int, values: Tensor, device: torch.device) -> Tensor:
+def _at_layer(trace: Trace, layer: int, values: list[Tensor], device: torch.device) -> Tensor:
     return values[trace.layers.index(layer)].to(device)
 
 
@@ -249,8 +249,9 @@ def jacobian(job: Job) -> None:
             model, layer, states, components=components, exact=model.d_model <= settings["exact_up_to"],
             probes=settings["probes"], memory_gb=job.memory_gb,
         )  # fmt: skip
-        for own, new in zip(rows, found, strict=True):
+        for own, new, state in zip(rows, found, states, strict=True):
             own.append(new)
+            state.trace.free(layer)
     parts = [with_pair(stack(own), state.trace.pair.pair.id) for own, state in zip(rows, states, strict=True)]
     data = tables.build(tables.JACOBIAN, stack(parts) if parts else tables.no_rows(tables.JACOBIAN, model.d_model))
     steps = len(traces[0].alphas) if traces else 0

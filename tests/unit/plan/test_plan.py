@@ -101,7 +101,7 @@ def traced(model, pair, residuals) -> Trace:
     read, post = (
         torch.from_numpy(found.trace[name]).reshape(len(layers), STEPS, -1) for name in ("mlp_input", "resid_post")
     )
-    return Trace(pair, layers, torch.linspace(0, 1, STEPS), post, read, post)
+    return Trace(pair, layers, torch.linspace(0, 1, STEPS), list(post), list(read), list(post))
 
 
 # ---- operations

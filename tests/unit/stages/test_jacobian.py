@@ -37,7 +37,7 @@ def traced(folder, steps: int, layer: int = 0) -> tuple[Transformer, Trace]:
     layers = tuple(range(layer + 1, model.n_layers))
     read, post = (torch.from_numpy(found[name]).reshape(len(layers), steps, -1) for name in ("mlp_input", "resid_post"))
     path = geometry.interpolate(*residuals[:, layer], geometry.alphas(steps), path="spherical", name="x")
-    return model, Trace(pair, layers, geometry.alphas(steps), torch.cat([path[None], post[:-1]]), read, post)
+    return model, Trace(pair, layers, geometry.alphas(steps), [path, *post[:-1]], list(read), list(post))
 
 
 def measured(model, trace, *, exact=True, probes=8, components=COMPONENTS) -> dict[str, np.ndarray]:
