@@ -16,7 +16,6 @@ from plateaus.data.results import table_path
 from plateaus.prompts import depth
 from plateaus.prompts.pairs import TokenisedPair
 
-
 Layers = list[Float[Tensor, "steps d_model"]]
 """Vectors along the path at each of a trace's layers, one tensor per layer so that each can be freed by itself."""
 

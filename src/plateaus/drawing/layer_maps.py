@@ -20,7 +20,7 @@ COLOURS = "RdBu_r"
 MOST_LINES = 4
 """Number of layers that are drawn as lines as well."""
 LEAST_RANGE, MOST_RANGE = 1.25, 8.0
-"""The colours run from 1 / r to r times the mean, where r is the largest ratio of the figure, but within these bounds."""
+"""The colours run from 1 / r to r times the mean; r is the largest ratio of the figure, kept within these bounds."""
 
 Boundary = dict[int, tuple[float, float, float]]
 """Maps each recording layer to the alphas at which its relative distance is .1, .5 and .9."""
@@ -95,13 +95,13 @@ def chosen(layers: Sequence[int]) -> list[int]:
 
 def reading(layers: Sequence[int], start: int) -> str:
     """Say in a caption how maps and lines are read."""
+    listed = wording.listed(str(layer) for layer in chosen(layers))
     return (
-        f"Each row of a map is a layer ({wording.layers(layers)}), with the path patched in at layer {start}. The colour "
-        "is the value over the mean of its layer along the path: red above the mean, blue below it. The black lines are "
-        "the alphas at which the relative distance at that layer is .1, .5 (thick) and .9; the boundary lies between "
-        f"them. The lines below show the same values for "
-        f"{'layer' if len(layers) == 1 else 'layers'} {wording.listed(str(layer) for layer in chosen(layers))}, with 1 "
-        "(dotted) as the value of a quantity that does not change."
+        f"Each row of a map is a layer ({wording.layers(layers)}), with the path patched in at layer {start}. The "
+        "colour is the value over the mean of its layer along the path: red above the mean, blue below it. The black "
+        "lines are the alphas at which the relative distance at that layer is .1, .5 (thick) and .9; the boundary lies "
+        f"between them. The lines below show the same values for {'layer' if len(layers) == 1 else 'layers'} {listed}, "
+        "with 1 (dotted) as the value of a quantity that does not change."
     )
 
 
@@ -130,7 +130,9 @@ def _maps(figure: Figure, axes: list[Axes], quantity: Quantity, boundaries: list
         )  # fmt: skip
         rows = [place for place, layer in enumerate(layers) if layer in edges]
         for level, width in enumerate((0.8, 1.6, 0.8)):
-            ax.plot([edges[layers[row]][level] for row in rows], rows, color=style.INK, linewidth=width, label="_boundary")
+            ax.plot(
+                [edges[layers[row]][level] for row in rows], rows, color=style.INK, linewidth=width, label="_boundary"
+            )
         ticks = sorted({round(place) for place in np.linspace(0, len(layers) - 1, min(5, len(layers)))})
         ax.set_yticks(ticks, [str(layers[tick]) for tick in ticks] if ax is axes[0] else [])
         ax.tick_params(labelbottom=False)
@@ -139,7 +141,7 @@ def _maps(figure: Figure, axes: list[Axes], quantity: Quantity, boundaries: list
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     bar.set_label("over mean")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _lines(axes: list[Axes], quantity: Quantity, colormap: str) -> None:

@@ -30,7 +30,5 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         f"layers, is {totals}. {panels.subject(results, model, pairs, stacked.places(len(pairs)))}"
     )
     said = wording.each([(pair.name, by_layer.peaks(found[pair])) for pair in pairs])
-    alt = (
-        f"{wording.plural(len(pairs), 'column')} of spline density for {model}: {layer_maps.seen(layers)}. {said}"
-    )
+    alt = f"{wording.plural(len(pairs), 'column')} of spline density for {model}: {layer_maps.seen(layers)}. {said}"
     return Drawing(figure, caption, alt, READS)

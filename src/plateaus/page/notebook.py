@@ -23,7 +23,7 @@ from plateaus.drawing import panels, wording
 from plateaus.errors import InputError
 from plateaus.figures import drawn, x02_tokens
 from plateaus.judging import judged, words
-from plateaus.page import dag, findings, narrative, opening, player
+from plateaus.page import dag, explorer, findings, narrative, opening, player
 from plateaus.page import tables as page_tables
 
 VARIABLE = "PLATEAUS_REPORT"
@@ -152,6 +152,10 @@ class Page:
                 print(f"## {wording.escape(model)}\n\n{html}")
             print(":::\n")
         print(f"```{{=html}}\n{player.script()}\n```\n")
+
+    def explorer(self) -> None:
+        """Print the explorer of all curves, with its scripts."""
+        print(f"```{{=html}}\n{explorer.html(self.results, self.settings)}{explorer.scripts()}```\n")
 
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)
