@@ -5,6 +5,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 CONFIG ?=
 CHECK ?=
 COMMENT ?=
+A ?=
+B ?=
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -15,8 +17,8 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report plan verify golden test check format docs suite bench bench-jacobian architectures lock clean distclean \
-	claims-power gemma-3-270m
+.PHONY: help setup report plan verify golden test test-page check format docs suite bench bench-jacobian architectures lock clean distclean \
+	claims-power compare gemma-3-270m
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
@@ -47,6 +49,10 @@ golden: ## rewrite tests/golden from the default run
 test: setup ## run the tests
 	@.venv/bin/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
+test-page: report ## run the browser tests of the default run's page in an installed Chromium; PAGE=... tests another page
+	@PATH='$(SYSTEM_PATH)' .venv/bin/python tools/add_page_tests.py
+	@.venv/bin/pytest tests/page $(PYTEST_ARGS)
+
 check: setup ## check lint, formatting, types and import order of the Python code and the workflow
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -65,6 +71,10 @@ docs: setup ## write config/README.md from the schema
 
 suite: setup ## generate config/prompts/suite.tsv and its manifest from the lexicon
 	@.venv/bin/python -m plateaus.prompts.suite
+
+compare: setup ## put two finished runs side by side on one page: make compare A=results/x B=results/y
+	@test -n '$(A)' -a -n '$(B)' || { echo "error: give two runs: make compare A=results/x B=results/y" >&2; exit 1; }
+	@.venv/bin/python -m plateaus.compare '$(A)' '$(B)'
 
 bench: setup ## time every stage against the usual way and against its matrix products; writes results/bench/index.html
 	@.venv/bin/python -m plateaus.bench $(CONFIG) --cores $(CORES)

@@ -54,6 +54,7 @@ def draw(results: Results, model: str, quantities: Sequence[Quantity], *, start:
         colormap: Matplotlib's name of the colour map of the lines.
     """
     pairs = list(quantities[0].found)
+    room = panels.room_of(len(pairs))
     heights = [part for _ in quantities for part in (2.0, 1.35)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 1.1), layout="constrained")
     panels.apart(figure)
@@ -65,9 +66,9 @@ def draw(results: Results, model: str, quantities: Sequence[Quantity], *, start:
         by_layer.name_axis([maps[0]], "Layer")
         by_layer.name_axis([lines[0]], quantity.label)
         for ax, pair in zip(maps, pairs, strict=True):
-            panels.frame(ax, pair, title=number == 0, words_below=False)
+            panels.frame(ax, pair, title=number == 0, words_below=False, room=room)
         for ax, pair in zip(lines, pairs, strict=True):
-            panels.frame(ax, pair, title=False, words_below=number == len(quantities) - 1)
+            panels.frame(ax, pair, title=False, words_below=number == len(quantities) - 1, room=room)
     handles, names = axes[1][0].get_legend_handles_labels()
     if len(handles) > 1:
         figure.legend(handles, names, loc="outside lower center", ncols=len(handles), columnspacing=1.4)

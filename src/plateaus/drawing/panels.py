@@ -22,6 +22,8 @@ READS = (tables.ENDPOINTS, tables.INTERPOLATE)
 """The tables from which figures of curves are drawn."""
 
 DISTANCE_TICKS = (0.0, 0.5, 1.0)
+ROOM = 24
+"""How many letters of a title fit above one of two panels."""
 
 
 class Words(NamedTuple):
@@ -115,18 +117,26 @@ def apart(figure: Figure) -> None:
     engine.set(wspace=0.06, hspace=0.04)
 
 
-def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True) -> None:
-    """Frame a panel over alpha: dashed lines at 0 and 1, the words of A and B below them, and the pair as its title."""
+def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True, room: int = ROOM) -> None:
+    """Frame a panel over alpha: dashed lines at 0 and 1, the words of A and B below them, and the pair as its title.
+
+    Args:
+        ax: The panel.
+        pair: The pair.
+        title: Whether the pair is the panel's title.
+        words_below: Whether the two words stand below the panel.
+        room: How many letters of a title fit above the panel.
+    """
     for alpha in (0, 1):
         ax.axvline(alpha, color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=0.5)
     ax.set_xlim(-0.04, 1.04)
     ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     if title:
-        ax.set_title(heading(pair), loc="left")
+        ax.set_title(heading(pair, room), loc="left")
     if not words_below:
         return
     for alpha, word, side in ((0, pair.a, "left"), (1, pair.b, "right")):
-        shown = wording.shortened(style.drawable(word), 14)
+        shown = wording.shortened(style.drawable(word), min(14, room // 2 + 2))
         centred = len(shown) <= 6
         ax.annotate(
             shown,
@@ -142,12 +152,17 @@ def frame(ax: Axes, pair: Words, *, title: bool = True, words_below: bool = True
     ax.set_xlabel("Interpolation alpha", labelpad=15)
 
 
-def heading(pair: Words) -> str:
-    """Return the title of a panel: the shared context and the two words."""
-    names = f"[{style.drawable(wording.shortened(pair.a, 12))} → {style.drawable(wording.shortened(pair.b, 12))}]"
+def heading(pair: Words, room: int = ROOM) -> str:
+    """Return the title of a panel: the shared context and the two words, in lines of about `room` letters."""
+    a, b = (style.drawable(wording.shortened(word, max(3, room // 2))) for word in (pair.a, pair.b))
     if not pair.context:
-        return names
-    return f"{style.drawable(wording.shortened(pair.context, 24, keep_end=True))} …\n{names}"
+        return f"[{a} → {b}]"
+    return f"{style.drawable(wording.shortened(pair.context, room, keep_end=True))} …\n[{a} → {b}]"
+
+
+def room_of(columns: int) -> int:
+    """Return how many letters of a title fit above each of some panels beside each other."""
+    return min(ROOM, 2 * ROOM // columns - 3 * (columns > 2))
 
 
 def distance_axis(axes: Sequence[Axes]) -> None:

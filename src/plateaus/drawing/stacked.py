@@ -33,7 +33,8 @@ def frames(axes: Sequence[Sequence[Axes]], pairs: Sequence[panels.Words]) -> Non
     """Frame all panels, with each pair as the title of its column and its two words below the last row."""
     for number, row in enumerate(axes):
         for ax, pair in zip(row, pairs, strict=True):
-            panels.frame(ax, pair, title=number == 0, words_below=number == len(axes) - 1)
+            last = number == len(axes) - 1
+            panels.frame(ax, pair, title=number == 0, words_below=last, room=panels.room_of(len(pairs)))
 
 
 def places(count: int) -> list[str]:

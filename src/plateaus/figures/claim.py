@@ -17,8 +17,8 @@ from plateaus.judging import judged
 from plateaus.judging.judged import Judged
 
 MOST_BINS = 24
-TITLE_WIDTHS = (54, 27)
-"""How many characters of a line fit above the left panel, with one panel and with two."""
+TITLE_WIDTH = 58
+"""How many characters of a line fit above the panels."""
 
 
 def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
@@ -35,7 +35,10 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
     values = judged.values(results.root, claim)
     against = next((one for one in tested if one.counter_examples), None)
     columns = 1 if against is None else 2
-    figure = Figure(figsize=(style.WIDTH, 2.8 + 0.2 * len(tested)), layout="constrained")
+    title = textwrap.wrap(str(tested[0].entry["measure"]), TITLE_WIDTH)
+    height = 2.9 + 0.3 * len(tested) + 0.18 * len(title) + (0.5 if against else 0)
+    figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
+    figure.suptitle("\n".join(title), x=0.01, ha="left")
     axes = list(figure.subplots(1, columns, squeeze=False)[0])
     relation = bool(values["x"].notna().any())
     for number, one in enumerate(tested):
@@ -43,11 +46,9 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
         (_scatter if relation else _strip)(axes[0], mine, one, number, len(tested))
     if not relation:
         axes[0].axvline(float(tested[0].entry["null"]), color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
-        axes[0].set_yticks(range(len(tested)), [wording.shortened(one.model, 18) for one in tested])
-        axes[0].set_ylim(len(tested) - 0.4, -0.6)
-    width = TITLE_WIDTHS[columns - 1]
-    measure = wording.shortened(str(tested[0].entry["measure"]), 3 * width)
-    axes[0].set_title(textwrap.fill(measure, width), loc="left")
+        axes[0].set_yticks([])
+        axes[0].spines["left"].set_visible(False)
+        axes[0].set_ylim(len(tested) - 0.4, -0.75)
     if against is not None:
         _curves(axes[1], results, against, settings)
     drawn = (tables.CLAIM_VALUES, *((tables.INTERPOLATE,) if against is not None else ()))
@@ -57,6 +58,10 @@ def draw(results: Results, claim: str, settings: Settings) -> Drawing | LeftOut:
 def _strip(ax: Axes, mine: pd.DataFrame, one: Judged, number: int, _: int) -> None:
     """Draw the value of every pair, stacked where values are dense, with the estimate and its interval above."""
     colour = style.CATEGORIES[number % len(style.CATEGORIES)]
+    # The name is inside the panel, which would otherwise lose a third of its width to it.
+    ax.text(
+        0, number - 0.3, wording.shortened(one.model, 28), color=colour, va="bottom", transform=ax.get_yaxis_transform()
+    )
     for pooled, rows in mine.groupby("pooled"):
         x = np.sort(rows["value"].to_numpy(dtype=float))
         spread = _stacked(x) * 0.3
@@ -99,9 +104,10 @@ def _curves(ax: Axes, results: Results, one: Judged, settings: Settings) -> None
             label=style.drawable(wording.shortened(panels.words(results, pair).name, 26)),
         )
     ax.set_xlabel("Interpolation alpha")
-    ax.set_title("Counter-examples:\nd of the logits", loc="left")
+    ax.set_title("Counter-examples", loc="left")
+    ax.set_ylabel("d of the logits")
     ax.set_yticks(panels.DISTANCE_TICKS, ["0", "0.5", "1"])
-    ax.legend(loc="upper left", fontsize=8.5)
+    ax.figure.legend(loc="outside lower right", ncols=2, columnspacing=1.2, handlelength=1.6)
 
 
 def _caption(

@@ -138,7 +138,7 @@ def _path(ax: Axes) -> None:
     ax.text(points[0, 0] - 0.02, points[0, 1] + 0.12, "A", color=style.COLOUR_A, fontweight="bold", ha="center")
     ax.text(points[-1, 0] + 0.1, points[-1, 1] - 0.04, "B", color=style.COLOUR_B, fontweight="bold", va="center")
     ax.text(points[6, 0] + 0.12, points[6, 1] + 0.08, "x(alpha)", style="italic")
-    ax.text(0.1, 0.2, "the post: spherical in\ndirection, linear in length", va="center", fontsize=9.5)
+    ax.text(0.1, 0.2, "the post: spherical in\ndirection, linear in length", va="center")
 
 
 def _stack(ax: Axes) -> None:
@@ -180,7 +180,7 @@ def _stack(ax: Axes) -> None:
         (left + width / 2 - 0.03, 0.5 + 0.88 + height + 0.07),
         "#6f6577",
     )
-    ax.text(left + width / 2, 0.2, "x(alpha) replaces\nlayer L’s output", ha="center", va="center", fontsize=9.5)
+    ax.text(left + width / 2, 0.2, "x(alpha) replaces\nlayer L’s output", ha="center", va="center")
 
 
 def _reading(ax: Axes) -> None:
@@ -202,14 +202,14 @@ def _reading(ax: Axes) -> None:
     sketch = 1 / (1 + np.exp(-28 * (t - 0.47)))
     ax.plot(left + width * t, bottom + height * sketch, color="#31478c", linewidth=2)
     for value, name in ((0.0, "0"), (1.0, "1")):
-        ax.text(left - 0.07, bottom + height * value, name, ha="right", va="center", fontsize=9.5)
+        ax.text(left - 0.07, bottom + height * value, name, ha="right", va="center")
     ax.text(left, bottom - 0.08, "A", ha="center", va="top", color=style.COLOUR_A, fontweight="bold")
     ax.text(left + width, bottom - 0.08, "B", ha="center", va="top", color=style.COLOUR_B, fontweight="bold")
     ax.text(left + width / 2, bottom - 0.08, "alpha", ha="center", va="top")
     ax.text(left - 0.1, bottom + height / 2, "d", ha="right", va="center", style="italic")
     ax.text(
-        left + 0.06, bottom + 0.09, "plateau", fontsize=9.5, color="#31478c",
+        left + 0.06, bottom + 0.09, "plateau", color="#31478c",
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )  # fmt: skip
-    ax.text(left + width, bottom + height + 0.08, "plateau", fontsize=9.5, color="#31478c", ha="right")
-    ax.text(left + width / 2, 0.2, "later layers\nand the logits", ha="center", va="center", fontsize=9.5)
+    ax.text(left + width, bottom + height + 0.08, "plateau", color="#31478c", ha="right")
+    ax.text(left + width / 2, 0.2, "later layers\nand the logits", ha="center", va="center")

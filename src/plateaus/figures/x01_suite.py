@@ -134,7 +134,7 @@ def _frame(ax: Axes, panel: Panel, settings: Settings, left: float) -> None:
         (half + 0.02, 0.06, "half-plateau", ("left", "bottom")),
     ):
         ax.text(
-            x, y, label, rotation=90, ha=sides[0], va=sides[1], color=style.GREY, fontsize=9, zorder=0.45,
+            x, y, label, rotation=90, ha=sides[0], va=sides[1], color=style.GREY, zorder=0.45,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     title = f"{style.drawable(wording.shortened(panel.model, 30))}\n{panel.yardstick.title}"
@@ -174,7 +174,7 @@ def _ticks(ax: Axes, panel: Panel, results: Results, left: float) -> None:
     for s, place, label in zip(at, places, labels, strict=True):
         ax.plot([s, s, place], [0, 1, 1.06], transform=across, clip_on=False, color=style.PALE, linewidth=1, zorder=0.4)
         ax.plot([s, s], [0, 0.05], transform=across, color=style.INK, linewidth=1.6, zorder=5, label=f"_{label}")
-        ax.text(place, 1.07, label, transform=across, ha="center", va="bottom", fontsize=9)
+        ax.text(place, 1.07, label, transform=across, ha="center", va="bottom")
 
 
 def spread(at: NDArray[np.float64], widths: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -208,7 +208,7 @@ def _legend(figure: Figure, shown: list[Panel]) -> None:
         for kind, look in LOOKS.items()
         if any(kind in panel.lines for panel in shown)
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, columnspacing=1.4, handlelength=3.2)
+    figure.legend(handles=handles, loc="outside lower left", ncols=1, handlelength=3.2)
 
 
 def _caption(shown: list[Panel], settings: Settings) -> str:

@@ -46,7 +46,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
         marker = (">" if scaled.estimate > EDGE else "<") if outside else "o"
         filled = one.verdict in ("holds", "contradicted")
         ax.plot([at], [y], marker=marker, color=colour, markerfacecolor=colour if filled else "white", zorder=3)
-        ax.text(EDGE + 0.25, y, words.SYMBOLS[one.verdict], va="center", ha="left", color=colour, fontsize=9)
+        ax.text(EDGE + 0.25, y, words.SYMBOLS[one.verdict], va="center", ha="left", color=colour)
     for number, name in enumerate(models):
         ax.plot([], [], color=style.CATEGORIES[number % len(style.CATEGORIES)], marker="o", label=name)
     titles = {one.claim: str(one.entry["title"]) for one in tested}
@@ -54,7 +54,7 @@ def draw(results: Results, model: str, settings: Settings) -> Drawing | LeftOut:
     ax.set_ylim(len(claims) - 0.4, -0.6)
     ax.set_xlim(INNER - 0.2, EDGE + 0.8)
     ax.set_xticks([-2, 0, 1, 2, 4, 6], ["−2", "0", "1", "2", "4", "6"])
-    ax.set_xlabel("Effect / smallest effect that counts")
+    ax.set_xlabel("Effect / smallest effect that counts", loc="right")
     if len(models) > 1:
         figure.legend(loc="outside lower center", ncols=min(3, len(models)), handlelength=1.5)
     counts = {word: sum(one.verdict == word for one in tested) for word in words.SYMBOLS}

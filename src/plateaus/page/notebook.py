@@ -22,9 +22,10 @@ from plateaus.data.results import table_path
 from plateaus.drawing import panels, wording
 from plateaus.errors import InputError
 from plateaus.figures import drawn, x02_tokens
-from plateaus.judging import judged, words
-from plateaus.page import dag, explorer, findings, narrative, opening, player
+from plateaus.judging import judged
+from plateaus.page import claim_sections, dag, explorer, findings, narrative, opening, player
 from plateaus.page import tables as page_tables
+from plateaus.page.context import settings_of
 
 VARIABLE = "PLATEAUS_REPORT"
 """Environment variable that holds the path of the JSON file that tells the cells what to show."""
@@ -66,18 +67,7 @@ class Page:
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
-        settings = context["settings"]
-        self.settings = figures.Settings(
-            **{
-                **settings,
-                "pairs": tuple(settings["pairs"]),
-                "depths": tuple(settings["depths"]),
-                "mapped": tuple(settings["mapped"]),
-                "robust": tuple(settings["robust"]),
-                "rule": Rule(*settings["rule"]),
-                "models": {model: figures.About(*told) for model, told in settings["models"].items()},
-            }
-        )
+        self.settings = settings_of(context["settings"])
         root, pairs = Path(context["results"]), self.settings.pairs
         self.results = judged.results_of(root, context["models"], context["shards"], pairs)
         self.models = self.results.models
@@ -119,24 +109,13 @@ class Page:
     def claims(self) -> None:
         """Print one section per claim: what the post says, the verdict on every model, and the values behind it."""
         found = judged.verdicts(self.results.root)
+        print(f"{claim_sections.untested(found)}\n")
         for name in found.claims:
-            of_claim = found.of(name)
-            entry = of_claim[0].entry
-            print(f"## {name}: {wording.escape(str(entry['title']))} {{#{self._claim_section(name)}}}\n")
-            print(f"**What the post says.** {wording.escape(str(entry['says']))}\n")
-            for one in of_claim:
-                print(f"- {words.SYMBOLS[one.verdict]} `{one.model}`: {wording.escape(str(one.entry['sentence']))}")
-                for further in one.entry.get("secondary", []):
-                    print(f"    - {wording.escape(_further(further))}")
-            print()
+            print(claim_sections.text(name, found))
             drawing = self.drawn[drawn.Task(drawn.of_claim(name), drawn.ALL)]
             if isinstance(drawing, drawn.Drawn):
-                label = "fig-" + self._claim_section(name).removeprefix("sec-")
-                print(self._float(drawing, label, of_claim[0].model, ""))
-
-    @staticmethod
-    def _claim_section(name: str) -> str:
-        return "sec-claim-" + re.sub(r"[^A-Za-z0-9]+", "-", name).lower()
+                label = "fig-" + claim_sections.address(name).removeprefix("sec-")
+                print(self._float(drawing, label, found.of(name)[0].model, ""))
 
     def player(self) -> None:
         """Print the animation of the mechanism, in one tab per model that has one."""
@@ -314,7 +293,7 @@ class Page:
         """Print the table of the claims."""
         claims = judged.verdicts(self.results.root).claims
         if claims:
-            print(page_tables.claims(self.results, {name: f"#{self._claim_section(name)}" for name in claims}))
+            print(page_tables.claims(self.results, {name: f"#{claim_sections.address(name)}" for name in claims}))
 
     @property
     def answer(self) -> Text:
@@ -323,7 +302,7 @@ class Page:
 
     def strip(self) -> None:
         """Print one mark per claim, each of which leads to the claim's section."""
-        marks = opening.strip(self.results, self._claim_section)
+        marks = opening.strip(self.results, claim_sections.address)
         if marks:
             print(f"```{{=html}}\n{marks}```\n")
 
@@ -389,10 +368,12 @@ class Page:
         print(page_tables.stages(self.context["stages"]))
 
     def config(self) -> None:
-        """Print the resolved config as YAML."""
+        """Print the resolved config as YAML, folded."""
         import yaml
 
-        print(f"```yaml\n{yaml.safe_dump(self.context['config'], sort_keys=False, allow_unicode=True)}```\n")
+        text = yaml.safe_dump(self.context["config"], sort_keys=False, allow_unicode=True)
+        summary = f"The configuration ({len(text.splitlines())} lines)"
+        print(f"<details class='folded'><summary>{summary}</summary>\n\n```yaml\n{text}```\n\n</details>\n")
 
     def workflow(self) -> None:
         """Print the picture of the stages."""
@@ -409,14 +390,6 @@ class Page:
         )
         look = f"{{#fig-workflow .natural fig-alt={attribute(dag.alt(follows(self.context['config'])))}}}"
         print(f"![{caption}]({address(DRAWN / 'dag.svg')}){look}\n")
-
-
-def _further(one: dict[str, Any]) -> str:
-    """Describe a secondary measure of a claim in words."""
-    words = ("unknown" if one[name] is None else wording.number(one[name]) for name in ("estimate", "low", "high"))
-    estimate, low, high = words
-    interval = "" if low == "unknown" else f" (interval {low} to {high})"
-    return f"{one['measure']}: {estimate}{interval}, {wording.plural(one['n'], 'pair')}"
 
 
 def address(path: Path) -> str:

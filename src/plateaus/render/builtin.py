@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from plateaus.render import cells, page_options, source
+from plateaus.render import cells, includes, page_options, source
 from plateaus.render.error import RenderError
 
 HERE = Path(__file__).parent
@@ -46,17 +46,14 @@ def render_builtin(project: Path, env: Mapping[str, str], metadata: Mapping[str,
     options, parts = source.read(project, metadata)
     text = cells.run(parts, project, env, options)
     (project / "page.md").write_text(text, encoding="utf-8")
-    # Included as files, because metadata is read as Markdown, which would change the quotation marks in a script.
-    for tag, suffix in (("style", "css"), ("script", "js")):
-        content = (HERE / f"page.{suffix}").read_text(encoding="utf-8")
-        (project / f"page-{tag}.html").write_text(f"<{tag}>\n{content}</{tag}>\n", encoding="utf-8")
+    header, footer = includes.write(project, ("page", "tabs"))
     shown = page_options.shown(options)
     (project / "metadata.json").write_text(json.dumps(shown), encoding="utf-8")
     command = [
         pandoc(), "page.md", "--from", READER, "--to", "html5", "--standalone", "--output", "page.html",
         "--template", str(HERE / "page.html"), "--metadata-file", "metadata.json",
         "--embed-resources", "--section-divs", "--wrap", "none",
-        "--include-in-header", "page-style.html", "--include-after-body", "page-script.html",
+        "--include-in-header", header, "--include-after-body", footer,
     ]  # fmt: skip
     for name in FILTERS:  # before citeproc, which would read @fig-... as a citation
         command += ["--lua-filter", str(HERE / name)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
+from plateaus.render import includes
 from plateaus.render.error import RenderError
 from plateaus.render.source import FRONT_MATTER
 
@@ -61,6 +62,8 @@ def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], me
     for name, value in metadata.items():
         if _plain(value):
             command += ["-M", f"{name}:{value}"]
+    header, footer = includes.write(project, ("tabs",))
+    command += ["--include-in-header", header, "--include-after-body", footer]
     environment = {**os.environ, **env, "QUARTO_PYTHON": sys.executable}
     done = subprocess.run(
         command, cwd=project, env=environment, capture_output=True, text=True, encoding="utf-8", check=False

@@ -179,7 +179,7 @@ def _of_block(
     image = images[0] if images else block  # before the first block, the product is the identity
     chain = state.chain
     if exact:
-        found = block_jacobian.exact_norms(of, chain, Pushed(attn, block), image, memory_gb=memory_gb / 8)
+        found = block_jacobian.exact_norms(of, chain, Pushed(attn, block), image, memory_gb=memory_gb / 16)
         chain = found.chain
         frobenius = [_exactly(values) for values in (found.attn, found.block, found.of_chain)]
     else:

@@ -12,7 +12,7 @@ from plateaus.data import tables
 from plateaus.data.results import Results, table_path
 from plateaus.drawing.contract import About, Drawing, LeftOut
 from plateaus.page import findings
-from tests.unit.figures.test_figures import LAYERS, make, settings
+from tests.unit.figures.test_figures import LAYERS, clipped, make, settings
 
 PAIRS = ("big-in", "big-large", "odd")
 ABOUT = {
@@ -66,6 +66,7 @@ def line(ax, label: str):
 
 def test_a_model_without_layernorm_stands_beside_its_controls(results):
     drawing = drawn("f07_no_layernorm", results, "free")
+    assert clipped(drawing.figure) == []
     for ax, pair in zip(drawing.figure.axes, settings().pairs, strict=True):
         for model in ("free", "tuned", "stock"):
             rows = results.curve(model, pair, interp_layer=0, site="logits")
@@ -90,6 +91,7 @@ def test_norms_that_are_linear_are_not_plotted(results):
 
 def test_training_shows_the_width_at_every_checkpoint(results):
     drawing = drawn("x03_training", results, "stock")
+    assert clipped(drawing.figure) == []
     (ax,) = drawing.figure.axes
     assert list(line(ax, "[big → in]").get_xdata()) == [0, 8, 512]
     np.testing.assert_allclose(
@@ -103,6 +105,7 @@ def test_training_shows_the_width_at_every_checkpoint(results):
 
 def test_scale_takes_one_trained_model_of_each_size(results):
     drawing = drawn("x04_scale", results, "stock")
+    assert clipped(drawing.figure) == []
     (ax,) = drawing.figure.axes
     assert list(line(ax, "[big → large]").get_xdata()) == [100, 4000]
     np.testing.assert_allclose(

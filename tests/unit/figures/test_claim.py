@@ -17,7 +17,7 @@ from plateaus.figures import claim
 from plateaus.judging import judged
 from plateaus.page import narrative
 from plateaus.page import tables as page_tables
-from tests.unit.figures.test_figures import make, settings
+from tests.unit.figures.test_figures import clipped, make, settings
 
 PAIRS = ("big-in", "big-large", "odd", "long")
 
@@ -107,15 +107,16 @@ def test_a_section_shows_values_and_counter_examples(results):
     assert "3 pooled pairs of `m` and 3 pooled pairs of `other`" in drawing.caption
 
 
-@pytest.mark.parametrize("name", ["C1", "C6"])
-def test_titles_stay_off_each_other_and_on_the_page(name, results):
+@pytest.mark.parametrize("name", ["C1", "C4", "C6"])
+def test_the_whole_measure_stands_above_the_panels_and_nothing_is_clipped(name, results):
     figure = drawn(results, name).figure
-    figure.draw_without_rendering()
-    left, right = (ax.title if ax.get_title() else ax._left_title for ax in figure.axes)
-    boxes = [title.get_window_extent() for title in (left, right)]
-    assert boxes[0].x1 < boxes[1].x0
-    assert boxes[1].x1 <= figure.bbox.x1
-    assert max(box.y1 for box in boxes) <= figure.bbox.y1
+    entry = next(one for one in ENTRIES if one["claim"] == name)
+    assert figure.get_suptitle().split() == entry["measure"].split()
+    assert clipped(figure) == []
+
+
+def test_the_forest_plot_is_not_clipped(results):
+    assert clipped(figures.draw("x05_claims", results, "m", settings()).figure) == []
 
 
 def test_a_relation_is_a_scatter_without_counter_examples(results):

@@ -13,11 +13,11 @@ import pytest
 from plateaus import figures
 from plateaus.data import tables
 from plateaus.data.results import Results, table_path
-from plateaus.drawing import picture
+from plateaus.drawing import picture, style
 from plateaus.drawing.contract import Drawing, LeftOut
 from plateaus.model.freezing import CONDITIONS
 from plateaus.page import findings, narrative, player
-from tests.unit.figures.test_figures import ALPHA, LAYERS, STEPS, distance, lines, make, settings
+from tests.unit.figures.test_figures import ALPHA, LAYERS, STEPS, clipped, distance, lines, make, settings
 
 OURS = (
     "f06_freezing",
@@ -124,6 +124,8 @@ def test_drawn_with_words_for_everybody_and_the_same_bytes_twice(name, pairs, re
         assert (tmp_path / "one" / f"{name}.{suffix}").read_bytes() == (
             tmp_path / "two" / f"{name}.{suffix}"
         ).read_bytes()
+    with style.applied():
+        assert clipped(drawing.figure) == []
     assert "`m`" in drawing.caption
     assert "[big → in]" in drawing.alt
     assert [table.name for table in drawing.tables] == [table.name for table in figures.FIGURES[name].READS]

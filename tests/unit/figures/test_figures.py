@@ -100,6 +100,19 @@ def lines(ax, prefix: str = "layer ") -> dict[str, np.ndarray]:
     return {str(line.get_label()): line.get_ydata() for line in ax.lines if str(line.get_label()).startswith(prefix)}
 
 
+def clipped(figure) -> list[str]:
+    """Return the edges that something on a figure reaches beyond, and texts smaller than the style's."""
+    import matplotlib.text
+
+    figure.draw_without_rendering()
+    reach, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    beyond = {"left": -reach.x0, "below": -reach.y0, "right": reach.x1 - width, "above": reach.y1 - height}
+    small = [
+        text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_fontsize() < style.TEXT
+    ]
+    return [f"{side} by {by:.2f} in" for side, by in beyond.items() if by > 0.02] + [text.get_text() for text in small]
+
+
 def texts(ax) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
@@ -138,6 +151,8 @@ def test_style_does_not_depend_on_the_users(results, tmp_path):
 def test_one_to_four_pairs(name, pairs, results, tmp_path):
     drawing = drawn(name, results, settings(*pairs))
     figures.save(drawing, tmp_path, name, 40)
+    with style.applied():
+        assert clipped(drawing.figure) == []
     assert "`m`" in drawing.caption or name == "f01_method"
     for pair in pairs if name != "f01_method" else ():
         assert WORDS[pair][1] in drawing.alt

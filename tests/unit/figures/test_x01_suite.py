@@ -16,6 +16,7 @@ from plateaus.drawing.contract import About, Drawing, LeftOut, Settings
 from plateaus.figures import drawn as stage_output
 from plateaus.figures import x01_suite
 from plateaus.page import narrative, notebook
+from tests.unit.figures.test_figures import clipped
 
 TAGS = {
     "natural-1": "suite;natural;same-class",
@@ -290,6 +291,7 @@ def test_labels_are_moved_apart_and_stay_inside(at):
 
 
 def test_same_bytes_twice(results, tmp_path):
+    assert clipped(drawn(results).figure) == []
     for folder in ("one", "two"):
         figures.save(drawn(results), tmp_path / folder, "x01_suite", 80)
     for kind in ("svg", "png"):

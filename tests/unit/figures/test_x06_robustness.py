@@ -12,7 +12,7 @@ from plateaus.data.schemas import VARIANTS
 from plateaus.drawing import robustness
 from plateaus.drawing.contract import Drawing, LeftOut
 from plateaus.page import tables as page_tables
-from tests.unit.figures.test_figures import settings
+from tests.unit.figures.test_figures import clipped, settings
 
 PAIRS = [f"p{number}" for number in range(9)]
 SITES = ("logits", "next_token")
@@ -55,6 +55,7 @@ def test_a_point_per_variant_at_its_median_and_a_line_at_the_runs_own(tmp_path):
     assert "9 natural pairs" in drawing.caption
     assert all(variant in drawing.alt for variant in MADE)
     figures.save(drawing, tmp_path, "x06_robustness", 60)
+    assert clipped(drawing.figure) == []
 
 
 def test_the_table_has_the_medians_and_the_change_of_each_pair(tmp_path):

@@ -12,7 +12,7 @@ from plateaus.data import tables
 from plateaus.data.results import Results, table_path
 from plateaus.drawing import maps
 from plateaus.drawing.contract import About, Drawing, LeftOut
-from tests.unit.figures.test_figures import settings
+from tests.unit.figures.test_figures import clipped, settings
 
 FINE, COARSE = 20, 10
 TRIPLES = {
@@ -68,6 +68,7 @@ def test_a_row_per_triple_with_random_weights_beside(tmp_path):
     assert "longest side is 2.00 times the shortest at most" in drawing.caption
     assert "big, in and large after The house was, m: " in drawing.alt
     figures.save(drawing, tmp_path, "x07_map", 60)
+    assert clipped(drawing.figure) == []
 
 
 def test_colours_are_the_corners_own_at_the_corners_and_a_mixture_between(tmp_path):
@@ -111,6 +112,7 @@ def with_curves(found: Results) -> Results:
 
 def test_the_overview_has_the_tables_own_map_and_its_curve_for_both_models(tmp_path):
     drawing = figures.draw("x00_overview", with_curves(results(tmp_path)), "", CHOSEN._replace(trace_layer=0))
+    assert clipped(drawing.figure) == []
     assert isinstance(drawing, Drawing)
     shown = drawing.figure.axes
     assert [len(ax.images) for ax in shown] == [1, 1, 0, 0]

@@ -202,6 +202,7 @@ echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" >
     assert arguments == [
         *["render", "index.qmd", "--to", "html", "--output", "page.html"],
         *["-M", "plain:some words", "-M", "rendered-by:Quarto 1.9.38"],
+        *["--include-in-header", "plateaus-style.html", "--include-after-body", "plateaus-script.html"],
     ]
     import sys
 
