@@ -97,4 +97,4 @@ def test_the_address_keeps_the_choice(explorer, opened):
     again = opened(address=explorer.evaluate("location.hash"))
     again.wait_for_selector(".explorer-map svg")
     assert values(again) == values(explorer)
-    assert again.locator(".explorer").bounding_box()["y"] < 300
+    again.wait_for_function("document.querySelector('.explorer').getBoundingClientRect().top < 300")

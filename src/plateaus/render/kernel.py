@@ -33,9 +33,7 @@ class Kernel:
         Raises:
             RenderError: The cell failed, ran for too long, or ended the kernel.
         """
-        label = cell.options.get("label")
-        what = f"cell {label}" if label else "cell"
-        return self._run(cell.code, f"{cell.where.file}: the {what} in line {cell.where.number}", may_fail)
+        return self._run(cell.code, cell.name, may_fail)
 
     def inline(self, inline: Inline) -> list[Any]:
         """Run an inline expression and return its outputs, one of which displays its value.

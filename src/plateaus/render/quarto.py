@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +12,8 @@ from typing import NamedTuple
 
 import yaml
 
-from plateaus.render import includes
-from plateaus.render.error import RenderError
+from plateaus.render import includes, quarto_log
 from plateaus.render.source import FRONT_MATTER
-
-ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-UNRESOLVED = re.compile(r"Unable to resolve crossref (@[\w-]+)")
 
 
 class Quarto(NamedTuple):
@@ -54,8 +49,9 @@ def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], me
         metadata: Document metadata that overrides the document's own.
 
     Raises:
-        RenderError: Quarto failed or a cross-reference leads nowhere; the message has the last line about the error.
+        RenderError: Quarto failed, or the page is not complete; see `plateaus.render.quarto_log`.
     """
+    cells = quarto_log.cells_of(project)
     _set_front_matter(project / "index.qmd", metadata)
     # --output takes only a file name; Quarto writes the page into the project or into its output folder.
     command = [quarto.path, "render", "index.qmd", "--to", "html", "--output", "page.html"]
@@ -68,14 +64,12 @@ def render_with_quarto(quarto: Quarto, project: Path, env: Mapping[str, str], me
     done = subprocess.run(
         command, cwd=project, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
     )
-    said = [line.strip() for line in ANSI.sub("", done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
+    output = f"{done.stdout}\n{done.stderr}"
     page = next((path for path in (project / "page.html", project / "_site" / "page.html") if path.is_file()), None)
     if done.returncode != 0 or page is None:
-        telling = [line for line in said if "error" in line.lower()] or said or ["it printed no message"]
-        raise RenderError(f"quarto render failed: {telling[-1]}")
-    unresolved = {found[1] for line in said if (found := UNRESOLVED.search(line))}
-    if unresolved:
-        raise RenderError(f"the page refers to {', '.join(sorted(unresolved))}, which is not defined: correct it")
+        quarto_log.check_failure(output, cells)
+    assert page is not None
+    quarto_log.check_page(output, page)
     return page
 
 

@@ -37,6 +37,12 @@ class Cell(NamedTuple):
     options: dict[str, Any]
     where: Line
 
+    @property
+    def name(self) -> str:
+        """What an error message calls the cell: its file, its label if it has one, and its line."""
+        label = self.options.get("label")
+        return f"{self.where.file}: the cell {f'{label} ' if label else ''}in line {self.where.number}"
+
 
 class Inline(NamedTuple):
     """An inline expression and the line that it is on."""

@@ -214,6 +214,13 @@ echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" >
     assert "title: Old" in (folder / "index.qmd").read_text()
 
 
+FAILED = r"""printf '\n\nAn error occurred while executing the following cell:\n------------------\n' >&2
+printf '#| label: division\n1 / 0\n------------------\n\n\n\033[31m---------\033[39m\n' >&2
+printf '\033[31mZeroDivisionError\033[39m: division by zero\n\nWARN: Error encountered when rendering files\n' >&2
+exit 1"""
+"""What Quarto 1.9 prints about a failing cell."""
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -223,12 +230,21 @@ echo "$QUARTO_PYTHON" >> "$SEEN"; cp index.qmd "$SEEN.qmd"; echo "<p>made</p>" >
             'echo x > page.html; echo "WARNING (f.lua:1) Unable to resolve crossref @fig-gone" >&2',
             "the page refers to @fig-gone, which is not defined: correct it",
         ),
+        (
+            'echo x > page.html; echo "[WARNING] Citeproc: citation nobody1900 not found" >&2',
+            "the page cites nobody1900, which the bibliography lacks: correct it",
+        ),
+        (
+            'echo \'<figure id="fig-a"></figure><img id="fig-a">\' > page.html',
+            "the page uses the id fig-a twice: change one of them",
+        ),
+        (FAILED, "index.qmd: the cell division in line 5 failed: ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_quarto_that_fails_is_one_line(script, message, tmp_path, monkeypatch):
     stub(tmp_path, ANSWERS + script + "\n", monkeypatch)
     with pytest.raises(RenderError) as error:
-        render(project(tmp_path / "p", "Text"), tmp_path / "out.html")
+        render(project(tmp_path / "p", "```{python}\n#| label: division\n1 / 0\n```"), tmp_path / "out.html")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out.html").exists()
