@@ -64,7 +64,9 @@ class FirstCurve(NamedTuple):
         return 1 - self.sharpness(site).w / self.path_width
 
 
-def measure(model: Transformer, name: str, context: str, a: str, b: str, *, layer: int, steps: int) -> FirstCurve:
+def measure(
+    model: Transformer, name: str, context: str, a: str, b: str, *, layer: int = 0, steps: int = 50
+) -> FirstCurve:
     """Interpolate between two prompts at one layer and measure the output by both yardsticks.
 
     Args:

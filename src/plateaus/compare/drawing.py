@@ -70,9 +70,9 @@ def strengths(a: Run, b: Run, model: str) -> Drawn | None:
     rows = runs.strengths(a, b, model)
     if rows.empty:
         return None
-    figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
-    axes = figure.subplots(1, len(suite.YARDSTICKS), sharex=True, sharey=True)
     kinds = sorted(set(rows["kind"]))
+    figure = Figure(figsize=(style.WIDTH, 3.0 + 0.2 * len(kinds)), layout="constrained")
+    axes = figure.subplots(1, len(suite.YARDSTICKS), sharex=True, sharey=True)
     limits = [float(rows[["a", "b"]].min().min()) - 0.05, float(rows[["a", "b"]].max().max()) + 0.05]
     for ax, yardstick in zip(axes, suite.YARDSTICKS, strict=True):
         ax.plot(limits, limits, color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
@@ -90,7 +90,7 @@ def strengths(a: Run, b: Run, model: str) -> Drawn | None:
         ax.set_xlabel(f"strength in A ({wording.shortened(a.name, 16)})")
     axes[0].set_ylabel(f"strength in B ({wording.shortened(b.name, 16)})")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, columnspacing=1.4)
+    figure.legend(handles, labels, loc="outside lower left", ncols=1)
     caption = (
         f"**Strength of every pair on `{model}`.** Each mark is a pair that both runs measured; on the dotted line the "
         f"two runs agree."

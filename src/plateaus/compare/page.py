@@ -13,12 +13,13 @@ from plateaus.compare.drawing import Drawn
 from plateaus.drawing import style, suite, wording
 from plateaus.judging import words
 from plateaus.judging.judged import Judged
+from plateaus.page.notebook import Text
 from plateaus.page.tables import markdown_table
 
 VARIABLES = ("PLATEAUS_COMPARE_A", "PLATEAUS_COMPARE_B")
 """Environment variables that hold the folders of the two runs."""
 COPIED = ("_quarto.yml", "styles.css", "references.bib")
-MOST_PAIRS = 30
+MOST_PAIRS = 16
 """The page lists this many pairs per model; the file beside it has all of them."""
 
 
@@ -35,7 +36,7 @@ class Page:
         return cls(*(Path(os.environ[name]) for name in VARIABLES))
 
     @property
-    def answer(self) -> str:
+    def answer(self) -> Text:
         """The comparison in a few sentences."""
         found = [one for one in runs.verdicts(self.a, self.b) if one.model in self.models]
         differ = [one for one in found if one.words[0] != one.words[1]]
@@ -50,7 +51,7 @@ class Page:
                     f"to B in the median of {wording.plural(middle.pairs, 'pair')} (95 % interval "
                     f"{wording.number(middle.low, 3)} to {wording.number(middle.high, 3)})."
                 )
-        return " ".join(said)
+        return Text(" ".join(said))
 
     def settings(self) -> None:
         """Print the table of what the two runs set differently."""

@@ -140,6 +140,8 @@
   // Charts
 
   const INK = "currentColor";
+  const [A, B] = ["var(--a)", "var(--b)"]; // of styles.css, which has other ones for dark screens
+  const KINDS = ["#c2560a", "#2f86c6", "#0a8f68", "#c0699a", "#8c7a1a"];
   const common = (box, height) => ({
     width: Math.max(280, Math.floor(box.clientWidth)),
     height,
@@ -181,10 +183,10 @@
         ...other.map((record) => Plot.line(points(curve(record)), {
           x: "alpha", y: "d", stroke: INK, strokeOpacity: 0.55, strokeDasharray: record > model.layers ? "6 3" : null,
         })),
-        plain ? Plot.line(points(plain), { x: "alpha", y: "d", stroke: about.colours[0], strokeDasharray: "4 2" }) : null,
-        Plot.line(points(main), { x: "alpha", y: "d", stroke: about.colours[1], strokeWidth: 2.4 }),
+        plain ? Plot.line(points(plain), { x: "alpha", y: "d", stroke: A, strokeDasharray: "4 2" }) : null,
+        Plot.line(points(main), { x: "alpha", y: "d", stroke: B, strokeWidth: 2.4 }),
         Plot.ruleX([at.alpha], { stroke: INK, strokeOpacity: 0.4 }),
-        Plot.dot([at], { x: "alpha", y: "d", fill: about.colours[1], r: 4.5 }),
+        Plot.dot([at], { x: "alpha", y: "d", fill: B, r: 4.5 }),
         Plot.text(["A"], { x: 0, y: 0, dx: 8, dy: -8, fontWeight: 700 }),
         Plot.text(["B"], { x: 1, y: 1, dx: -8, dy: 10, fontWeight: 700 }),
       ].filter(Boolean),
@@ -252,7 +254,7 @@
       ...common(box, 290),
       x: { label: "divergence of the ends, nats →", labelOffset: 38, nice: true, domain: [0, Math.max(...data.map((one) => one.jsd), 0.1)] },
       y: { label: `↑ strength at the ${yardstick ? "next-token distributions" : "logits"}`, nice: true },
-      color: { domain: kinds, range: ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#8c6d00"] },
+      color: { domain: kinds, range: KINDS },
       symbol: { domain: kinds, legend: true },
       marks: [
         Plot.ruleY([0], { stroke: INK, strokeOpacity: 0.5 }),
@@ -262,7 +264,7 @@
         Plot.dot(mine, { x: "jsd", y: "s", stroke: INK, r: 8, strokeWidth: 2 }),
         Plot.tip(data, Plot.pointer({
           x: "jsd", y: "s", title: (one) => `${one.context ? `${one.context} …\n` : ""}${pairName(one)}\nstrength ${number(one.s)}`,
-          fill: "var(--explorer-paper, #fff)",
+          fill: "Canvas",
         })),
       ],
     });
