@@ -71,7 +71,7 @@ def strengths(a: Run, b: Run, model: str) -> Drawn | None:
     if rows.empty:
         return None
     kinds = sorted(set(rows["kind"]))
-    figure = Figure(figsize=(style.WIDTH, 3.0 + 0.2 * len(kinds)), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH, 3.2 + 0.22 * len(kinds)), layout="constrained")
     axes = figure.subplots(1, len(suite.YARDSTICKS), sharex=True, sharey=True)
     limits = [float(rows[["a", "b"]].min().min()) - 0.05, float(rows[["a", "b"]].max().max()) + 0.05]
     for ax, yardstick in zip(axes, suite.YARDSTICKS, strict=True):
@@ -86,7 +86,6 @@ def strengths(a: Run, b: Run, model: str) -> Drawn | None:
         ax.set_title(yardstick.title, loc="left")
         ax.set_xlim(limits)
         ax.set_ylim(limits)
-        ax.set_aspect("equal")
         ax.set_xlabel(f"strength in A ({wording.shortened(a.name, 16)})")
     axes[0].set_ylabel(f"strength in B ({wording.shortened(b.name, 16)})")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -71,10 +71,10 @@ class Page:
             title = next(str(side.entry["title"]) for side in (one.a, one.b) if side is not None)
             marks = [f"{words.SYMBOLS[word]} {word}" if word in words.SYMBOLS else word for word in one.words]
             changed = "**changed**" if one.words[0] != one.words[1] else ""
-            cells.append([f"{one.claim}: {wording.escape(title)}", f"`{one.model}`", *marks, changed, *estimates])
-        head = ["Claim", "Model", "A", "B", "", "Estimate in A", "Estimate in B"]
+            cells.append([f"{one.claim}: {wording.escape(title)}", *marks, changed, *estimates, f"`{one.model}`"])
+        head = ["Claim", "A", "B", "", "Estimate in A", "in B", "Model"]
         caption = "Verdicts and estimates of both runs, for claims that at least one of them tested. {#tbl-verdicts}"
-        print(markdown_table(head, cells, caption, align="lllllrr"))
+        print(markdown_table(head, cells, caption, align="llllrrl"))
 
     def figures(self) -> None:
         """Print the figures of every common model."""
