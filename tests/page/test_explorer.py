@@ -25,7 +25,7 @@ def control(page, name: str):
 
 
 def values(page) -> str:
-    return page.locator(".explorer-values").inner_text()
+    return page.locator(".explorer .explorer-values").inner_text()
 
 
 def test_it_begins_with_the_first_pair_of_the_figures_at_the_logits(explorer):
@@ -58,7 +58,7 @@ def test_each_choice_redraws_the_curve(explorer, name, option):
     before, said = curve(explorer), values(explorer)
     found = control(explorer, name).locator("option", has_text=option).first
     control(explorer, name).select_option(value=found.get_attribute("value"))
-    explorer.wait_for_function("(before) => document.querySelector('.explorer-values').innerText !== before", arg=said)
+    explorer.wait_for_function("(before) => document.querySelector('.explorer .explorer-values').innerText !== before", arg=said)
     assert curve(explorer) != before
 
 
@@ -98,3 +98,21 @@ def test_the_address_keeps_the_choice(explorer, opened):
     again.wait_for_selector(".explorer-map svg")
     assert values(again) == values(explorer)
     again.wait_for_function("document.querySelector('.explorer').getBoundingClientRect().top < 300")
+
+
+def test_the_map_reads_a_point_by_pointer_and_by_sliders(opened):
+    page = opened()
+    root = page.locator(".explorer-maps")
+    root.scroll_into_view_if_needed()
+    page.wait_for_selector(".explorer-maps svg")
+    read = root.locator(".explorer-values")
+    assert "is the likeliest next token (" in read.inner_text()
+    before = read.inner_text()
+    box = root.locator("svg").first.bounding_box()
+    page.mouse.move(box["x"] + 12, box["y"] + box["height"] - 12)
+    assert read.inner_text() != before
+    root.locator("[name=up]").fill("40")
+    assert int(root.locator("[name=across]").input_value()) < 5
+    before = read.inner_text()
+    root.locator("[name=map]").select_option(index=3)
+    assert read.inner_text() != before

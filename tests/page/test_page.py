@@ -120,7 +120,7 @@ def test_no_text_of_a_figure_is_smaller_than_nine_pixels_on_a_phone(opened):
     page = opened(PHONE)
     widths = page.evaluate(
         """() => [...document.querySelectorAll("[id^='fig-'] img, [id^='fig-'] svg")]
-        .filter((one) => one.checkVisibility() && !one.closest(".natural, .explorer") && !one.classList.contains("natural"))
+        .filter((one) => one.checkVisibility() && !one.closest(".natural, .explorer-frame") && !one.classList.contains("natural"))
         .map((one) => one.getBoundingClientRect().width)"""
     )
     assert len(widths) > 10
@@ -133,15 +133,15 @@ def test_every_figure_is_printed_and_no_control(opened, tmp_path):
     page.wait_for_timeout(300)
     hidden = page.evaluate(
         """() => [...document.querySelectorAll("[id^='fig-'] img, [id^='fig-'] svg")]
-        .filter((one) => !one.closest(".explorer, .player") && !one.checkVisibility()).map((one) => one.closest("[id^='fig-']").id)"""
+        .filter((one) => !one.closest(".explorer-frame, .player") && !one.checkVisibility()).map((one) => one.closest("[id^='fig-']").id)"""
     )
     assert not hidden
-    for selector in (".explorer", ".player", "[role=tablist]"):
+    for selector in (".explorer", ".explorer-maps", ".player", "[role=tablist]"):
         assert not any(page.locator(selector).evaluate_all("all => all.map((one) => one.checkVisibility())"))
     pdf = tmp_path / "page.pdf"
     page.pdf(path=pdf, format="A4", prefer_css_page_size=True)
-    pages = int(re.search(rb"/Type /Pages\b.*?/Count (\d+)", pdf.read_bytes(), re.DOTALL)[1])
-    assert pages <= 40
+    pages = len(re.findall(rb"/Type /Page\b", pdf.read_bytes()))
+    assert 5 < pages <= 40
 
 
 def test_the_page_is_one_file_of_a_stated_size():

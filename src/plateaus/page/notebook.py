@@ -133,8 +133,12 @@ class Page:
         print(f"```{{=html}}\n{player.script()}\n```\n")
 
     def explorer(self) -> None:
-        """Print the explorer of all curves, with its scripts."""
-        print(f"```{{=html}}\n{explorer.html(self.results, self.settings)}{explorer.scripts()}```\n")
+        """Print the explorer of all curves; `map_explorer` prints its scripts."""
+        print(f"```{{=html}}\n{explorer.html(self.results, self.settings)}```\n")
+
+    def map_explorer(self) -> None:
+        """Print the view of the maps, if the run has any, and the scripts of both explorers."""
+        print(f"```{{=html}}\n{explorer.maps(self.results, self.settings)}{explorer.scripts()}```\n")
 
     def _figure(self, name: str, model: str) -> str:
         drawing = self.drawing(name, model)

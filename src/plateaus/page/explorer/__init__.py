@@ -1,4 +1,4 @@
-"""The explorer: one linked view of every curve of the run, which works without a network.
+"""The explorer: one linked view of every curve of the run, and one of its maps, which work without a network.
 
 The curves come from `payload`. Observable Plot draws them; its script and that of d3, which it needs, lie beside this
 file with their licences, as published (`d3` 7.9.0 and `@observablehq/plot` 0.6.17, both ISC). Plot was chosen over
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from plateaus.data.results import Results
 from plateaus.drawing import frozen, style, wording
+from plateaus.drawing import maps as drawing_maps
 from plateaus.drawing.contract import Settings
-from plateaus.page.explorer import payload
+from plateaus.page.explorer import map_payload, payload
 
 HERE = Path(__file__).parent
-SCRIPTS = ("d3.min.js", "plot.umd.min.js", "explorer.js")
+SCRIPTS = ("d3.min.js", "plot.umd.min.js", "unpack.js", "explorer.js", "maps.js")
 
 
 def scripts() -> str:
@@ -59,3 +60,18 @@ def html(results: Results, settings: Settings) -> str:
     for name, value in filled.items():
         text = text.replace(f"<!--{name}-->", value)
     return text
+
+
+def maps(results: Results, settings: Settings) -> str:
+    """Return the view of the fine maps as raw HTML; empty if the run has none.
+
+    Args:
+        results: The results of the run.
+        settings: The settings of the figures.
+    """
+    packed = map_payload.of_run(results, settings)
+    if packed is None:
+        return ""
+    text = (HERE / "maps.html").read_text(encoding="utf-8")
+    colours = json.dumps({"colours": drawing_maps.COLOURS, "softening": drawing_maps.SOFTENING})
+    return text.replace("<!--ABOUT-->", colours).replace("<!--DATA-->", packed)

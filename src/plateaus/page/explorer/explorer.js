@@ -3,6 +3,8 @@
   "use strict";
   const root = document.querySelector(".explorer");
   if (!root || !window.Plot || !window.DecompressionStream) return;
+  const { Plot } = window;
+  const { inflate, split, unpack } = window.plateaus;
   const PREFIX = "#explore?";
   const about = JSON.parse(root.querySelector(".explorer-about").textContent);
   const conditions = Object.keys(about.conditions);
@@ -15,38 +17,11 @@
   let model = null; // the data of the chosen model
   let chosen = null; // { model, pair, condition, start, record, step }
 
-  // Data: the reverse of payload.py.
-
-  async function inflate(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  }
-
-  function unpack(bytes, columns, unit) {
-    const half = bytes.length / 2;
-    const values = new Float32Array(half);
-    for (let begin = 0; begin < half; begin += columns) {
-      let slope = 0, value = 0;
-      for (let i = begin; i < begin + columns; i++) {
-        const folded = bytes[i] | (bytes[half + i] << 8);
-        slope += folded & 1 ? -(folded + 1) / 2 : folded / 2;
-        value += slope;
-        values[i] = value * unit;
-      }
-    }
-    return values;
-  }
-
   const key = (pair, condition, start, record) => ((pair * conditions.length + condition) * 1024 + start) * 1024 + record;
 
   async function load(name) {
     if (loaded.has(name)) return loaded.get(name);
-    const bytes = await inflate(texts.get(name));
-    const lengths = new Uint32Array(bytes.slice(0, 12).buffer);
-    const parts = [];
-    let at = 12;
-    for (const length of lengths) parts.push(bytes.subarray(at, (at += length)));
+    const parts = split(await inflate(texts.get(name)), 3);
     const data = JSON.parse(new TextDecoder().decode(parts[0]));
     const { pair, condition, start, record } = data.curves;
     data.values = unpack(parts[1], data.steps, data.unit);
