@@ -326,7 +326,7 @@ def measure(kind: str, source: Path, folder: Path, pair: Pair = PAIR) -> Row:
 
 
 def readme_table() -> str:
-    """Return the table of supported architectures as the README has it, with a row for all that have the same parts."""
+    """Return the table of supported architectures as docs/models.md has it, with a row for all that have the same parts."""
     groups: dict[tuple[str, str], list[str]] = {}
     for kind, family in architecture.SUPPORTED.items():
         groups.setdefault((family.layout, family.mlp), []).append(kind)

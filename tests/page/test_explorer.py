@@ -58,7 +58,9 @@ def test_each_choice_redraws_the_curve(explorer, name, option):
     before, said = curve(explorer), values(explorer)
     found = control(explorer, name).locator("option", has_text=option).first
     control(explorer, name).select_option(value=found.get_attribute("value"))
-    explorer.wait_for_function("(before) => document.querySelector('.explorer .explorer-values').innerText !== before", arg=said)
+    explorer.wait_for_function(
+        "(before) => document.querySelector('.explorer .explorer-values').innerText !== before", arg=said
+    )
     assert curve(explorer) != before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -254,25 +255,23 @@ def test_no_claim_raises_on_constant_curves(made):
 
 # ---- the registry --------------------------------------------------------------------------------
 
-OWN = """
-from plateaus.judging.interface import Claim
-
-CLAIM = Claim("MINE", "midpoints are late", "Nobody says so.", "midpoint less a quarter",
-              {"sharpness": ("pair", "stage", "condition", "interp_layer", "site", "midpoint")}, 1, minimal_effect=0.1)
-
-def test(evidence):
-    from plateaus.judging.measures import of_logits
-    return evidence.median({pair: x - 0.25 for pair, x in of_logits(evidence, "midpoint").items()})
-"""
+DOCUMENTED = Path(__file__).parents[3] / "docs/adding.md"
+OWN = re.search(r"```python\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)[1]
+"""The claim that the documentation shows."""
 
 
 def test_a_claim_of_ones_own_is_one_file_and_one_line(made, tmp_path: Path):
     (tmp_path / "mine.py").write_text(OWN, encoding="utf-8")
-    modules = registry.chosen(["C1", "MINE"], str(tmp_path))
+    modules = registry.chosen(["C1", "C90"], str(tmp_path))
     judged = judge(testing.run_all(modules, made, simulate.MODELS, trace_layer=0, rules=RULES), RULES)
-    mine = next(one for one in judged if one.claim.id == "MINE" and one.model == MODEL)
-    assert mine.verdict == "holds"
-    assert "0.2" in mine.sentence
+    mine = next(one for one in judged if one.claim.id == "C90" and one.model == MODEL)
+    assert mine.finding is not None
+    rows = made.tables[MODEL, "sharpness"]
+    rows = rows[(rows["stage"] == "interpolate") & (rows["site"] == "logits") & (rows["interp_layer"] == 0)]
+    found = rows.set_index(rows["pair"].astype(str))["midpoint"]
+    assert mine.finding.n > 20
+    for pair, value in mine.finding.values.items():
+        assert value == pytest.approx(0.5 - found[pair])
 
 
 @pytest.mark.parametrize(
@@ -281,7 +280,7 @@ def test_a_claim_of_ones_own_is_one_file_and_one_line(made, tmp_path: Path):
         ("", "declares no claim"),
         ("CLAIM = 3", "declares no claim"),
         ("import nothing_of_that_name", "cannot be imported"),
-        (OWN.replace('"MINE"', '"C1"'), "already declares C1"),
+        (OWN.replace('"C90"', '"C1"'), "already declares C1"),
     ],
 )
 def test_a_wrong_file_is_named(text, message, tmp_path: Path):

@@ -62,8 +62,8 @@ def test_every_tiny_model_is_a_row_of_the_table():
     assert set(tiny.SHAPES) == set(architecture.SUPPORTED) == set(oracle.PARTS)
 
 
-def test_the_readme_has_the_table(root):
-    assert f"\n\n{architectures.readme_table()}\n\n" in (root / "README.md").read_text(encoding="utf-8")
+def test_the_page_about_models_has_the_table(root):
+    assert f"\n\n{architectures.readme_table()}\n\n" in (root / "docs/models.md").read_text(encoding="utf-8")
 
 
 def test_the_kinds_have_the_norms_that_the_table_says(tiny_folder):
