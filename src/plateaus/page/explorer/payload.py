@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from plateaus.data import tables
 from plateaus.data.results import Results
-from plateaus.drawing import frozen, suite
+from plateaus.drawing import frozen, panels, suite
 from plateaus.drawing.contract import Settings
 from plateaus.judging.measures import NEXT_TOKEN
 
@@ -87,11 +87,12 @@ def of_run(results: Results, settings: Settings) -> Payload:
     whole = Results(results.root, results.models, results.shards)
     ids = {model: sorted(whole.table(model, tables.ENDPOINTS)["pair"].astype(str)) for model in whole.models}
     curves = {model: _curves(whole, model, ids[model]) for model in whole.models}
+    layers = {model: panels.n_layers(whole, model) for model in whole.models}
     for inner in (True, False):
         for unit in UNITS:
             texts = {}
             for model in whole.models:
-                kept = curves[model] if inner else _outer(curves[model], ids[model], settings.pairs)
+                kept = curves[model] if inner else _outer(curves[model], layers[model], ids[model], settings.pairs)
                 texts[model] = _packed(whole, model, settings, ids[model], kept, unit)
             payload = Payload(texts, unit, inner)
             if payload.size <= LARGEST:
@@ -136,17 +137,16 @@ def _of_table(results: Results, model: str, table: tables.Table, ids: Sequence[s
     )
 
 
-def _outer(curves: Curves, ids: Sequence[str], shown: Iterable[str]) -> Curves:
+def _outer(curves: Curves, layers: int, ids: Sequence[str], shown: Iterable[str]) -> Curves:
     places = [ids.index(pair) for pair in shown if pair in ids]
-    last = curves.record.max() - 1
-    return curves.only((curves.record >= last) | np.isin(curves.pair, places))
+    return curves.only((curves.record >= layers) | np.isin(curves.pair, places))
 
 
 def _packed(results: Results, model: str, settings: Settings, ids: Sequence[str], curves: Curves, unit: float) -> str:
     tokens = _tokens(results, model, ids)
     about = {
         "trained": settings.about(model).trained,
-        "layers": int(curves.record.max()) - 1,
+        "layers": panels.n_layers(results, model),
         "steps": curves.distance.shape[1],
         "unit": unit,
         "pairs": _pairs(results, model, settings, ids),
