@@ -3,6 +3,7 @@
 #
 #   snakemake --cores 8                                   the default, on the embedded model
 #   snakemake --cores 8 --configfile config/mine.yaml     another config (see config/README.md)
+#   snakemake --workflow-profile profiles/slurm           on a SLURM cluster (see docs/cluster.md)
 
 
 include: "workflow/rules/common.smk"
@@ -15,14 +16,27 @@ include: "workflow/rules/evidence.smk"
 include: "workflow/rules/report.smk"
 
 
+# On a cluster, models are fetched where Snakemake runs, which is where there is a network.
 localrules:
     all,
+    fetch,
 
 
 rule all:
     default_target: True
     input:
         RESULTS / "report" / "index.html",
+
+
+onstart:
+    # Jobs on SLURM outlive a Snakemake that is killed; their name tells the next start that they are still there.
+    try:
+        queue.check(RESULTS)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
+    if slurm_name is not None:
+        queue.remember(RESULTS, slurm_name)
 
 
 onsuccess:

@@ -26,6 +26,8 @@ from plateaus.run import (
     lock,
     memory,
     precheck,
+    queue,
+    requests,
     terminal,
     warm,
 )
@@ -75,7 +77,24 @@ def table(table, model="{model}", shard="{shard}"):
 
 def memory_of(stage):
     """Return a function for the memory that jobs of a stage request, in MB, as the plan estimates it."""
-    return lambda wildcards: ROOM.megabytes(stage, getattr(wildcards, "model", "all"))
+
+    def megabytes(wildcards, attempt):
+        model = getattr(wildcards, "model", "all")
+        if LOCAL:
+            return ROOM.megabytes(stage, model)
+        return REQUESTS.megabytes(stage, model, attempt)
+
+    return megabytes
+
+
+def runtime_of(stage):
+    """Return a function for the minutes that jobs of a stage request on a cluster; on this machine they take theirs."""
+
+    def minutes(wildcards, attempt):
+        model = getattr(wildcards, "model", "all")
+        return None if LOCAL else REQUESTS.minutes(stage, model, attempt)
+
+    return minutes
 
 
 def pending():
@@ -101,14 +120,24 @@ def pending():
     return found
 
 
-# Whether the jobs run on this machine and share its memory; on a cluster each job requests its own.
+# Whether the jobs run on this machine and share its memory; on a cluster each job requests its own. Snakemake reads this
+# file again inside every job of a cluster, where LOCAL is false as well: what a job requests and how it is called must
+# not depend on the machine on which this file is read.
 LOCAL = workflow.is_main_process and workflow.nodes is None
-ACCELERATORS = accelerators.names(CONFIG["compute"]["device"])
-# The GPUs of other machines are unknown, so there a job requests one only if the config asks for cuda.
-GPU = int(bool(ACCELERATORS) if LOCAL else CONFIG["compute"]["device"] == "cuda")
+# The GPUs of other machines are unknown, so there a job requests one only if the config asks for cuda; a job that has
+# requested none must not take one that it happens to see.
+DEVICE = CONFIG["compute"]["device"]
+if DEVICE == "auto" and not LOCAL:
+    DEVICE = "cpu"
+ACCELERATORS = accelerators.names(DEVICE) if LOCAL else []
+GPU = int(bool(ACCELERATORS) if LOCAL else DEVICE == "cuda")
 THREADS = thread_count.of_job(
-    CONFIG, workflow.cores, len(ACCELERATORS) if LOCAL else GPU
+    CONFIG,
+    workflow.resource_settings.cores if LOCAL else None,
+    len(ACCELERATORS),
 )
+# Drawing takes seconds, so on a cluster it is not worth waiting for a node with several free cores.
+DRAWING_THREADS = 4 if LOCAL else 1
 if LOCAL and not ACCELERATORS and not workflow.dryrun:
     warm.offer()
 BETWEEN = ("interpolate", "freeze", "jacobian", "spline", "sharpness")
@@ -168,7 +197,7 @@ def call(wildcards, threads, **extra):
     """
     arguments = {"root": RESULTS, "threads": threads}
     arguments |= {
-        "device": CONFIG["compute"]["device"],
+        "device": DEVICE,
         "memory-gb": ROOM.block_gb,
     }
     if hasattr(wildcards, "model"):
@@ -222,6 +251,8 @@ try:
     )
     if LOCAL:
         memory.check(ROOM, pending(), CONFIG["compute"]["memory_gb"])
+    else:
+        REQUESTS = requests.requests_of(CONFIG, PAIRS, MODELS_FOLDER, THREADS)
 except InputError as error:
     sys.exit(f"error: {error}")
 if LOCAL and "mem_mb" not in workflow.global_resources:

@@ -14,6 +14,7 @@ rule extract:
     threads: THREADS
     resources:
         mem_mb=memory_of("extract"),
+        runtime=runtime_of("extract"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
@@ -44,6 +45,7 @@ rule interpolate:
     threads: THREADS
     resources:
         mem_mb=memory_of("interpolate"),
+        runtime=runtime_of("interpolate"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(

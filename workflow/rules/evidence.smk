@@ -14,6 +14,7 @@ rule sharpness:
         "../../environment.yml"
     resources:
         mem_mb=memory_of("sharpness"),
+        runtime=runtime_of("sharpness"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.stage_slice(CONFIG, "sharpness", wildcards.model)
@@ -38,6 +39,7 @@ rule claims:
         "../../environment.yml"
     resources:
         mem_mb=memory_of("claims"),
+        runtime=runtime_of("claims"),
     params:
         slice=canonical_json(slices.claims_slice(CONFIG, SHARDS)),
         call=lambda wildcards, threads: call(wildcards, threads),

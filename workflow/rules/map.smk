@@ -20,6 +20,7 @@ rule map:
     threads: THREADS
     resources:
         mem_mb=memory_of("map"),
+        runtime=runtime_of("map"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(

@@ -16,6 +16,7 @@ rule freeze:
     threads: THREADS
     resources:
         mem_mb=memory_of("freeze"),
+        runtime=runtime_of("freeze"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
@@ -42,6 +43,7 @@ rule jacobian:
     threads: THREADS
     resources:
         mem_mb=memory_of("jacobian"),
+        runtime=runtime_of("jacobian"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(
@@ -67,6 +69,7 @@ rule spline:
     threads: THREADS
     resources:
         mem_mb=memory_of("spline"),
+        runtime=runtime_of("spline"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(

@@ -14,6 +14,7 @@ rule fetch:
     threads: THREADS
     resources:
         mem_mb=memory_of("fetch"),
+        runtime=runtime_of("fetch"),
     params:
         slice=lambda wildcards: canonical_json(
             slices.fetch_slice(CONFIG, wildcards.model)

@@ -15,9 +15,10 @@ rule figures:
         log_of("figures", "all"),
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: DRAWING_THREADS
     resources:
         mem_mb=memory_of("figures"),
+        runtime=runtime_of("figures"),
     params:
         slice=canonical_json(slices.figures_slice(CONFIG, PAIRS, SHARDS)),
         call=lambda wildcards, threads: call(
@@ -50,6 +51,7 @@ rule report:
         "../../environment.yml"
     resources:
         mem_mb=memory_of("report"),
+        runtime=runtime_of("report"),
     params:
         slice=canonical_json(slices.report_slice(CONFIG, PAIRS, SHARDS)),
         call=lambda wildcards, threads: call(

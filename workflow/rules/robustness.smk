@@ -15,6 +15,7 @@ rule robustness:
     threads: THREADS
     resources:
         mem_mb=memory_of("robustness"),
+        runtime=runtime_of("robustness"),
         gpu=GPU,
     params:
         slice=lambda wildcards: canonical_json(

@@ -38,6 +38,7 @@ class Line(NamedTuple):
         memory: Peak memory of the largest job, bytes.
         disk: Bytes written by all jobs.
         seconds: Time summed over the jobs; None without a measured speed.
+        longest: Time of the longest job; None without a measured speed.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Line(NamedTuple):
     memory: float
     disk: float
     seconds: float | None
+    longest: float | None = None
 
 
 class Plan(NamedTuple):
@@ -57,7 +59,7 @@ class Plan(NamedTuple):
         lines: One line per model and stage, in the order of models and stages.
         unknown: Models whose shape is not known before they are fetched.
         unplanned: Stages that the cost model does not cover.
-        schedule: Time and memory with several jobs side by side; None without a measured speed.
+        schedule: Time and memory with several jobs side by side; None without a measured speed or a number of jobs.
     """
 
     lines: tuple[Line, ...]
@@ -81,7 +83,7 @@ def make(
     models_folder: Path,
     *,
     gflops: float | None,
-    slots: int = 1,
+    slots: int | None = 1,
     block_gb: float = 1.0,
 ) -> Plan:
     """Estimate the cost of a run.
@@ -91,7 +93,7 @@ def make(
         pairs: The prompt pairs.
         models_folder: The folder of the fetched models.
         gflops: Measured speed of one job in GFLOP/s; None for a plan without times.
-        slots: Number of jobs that run side by side.
+        slots: Number of jobs that run side by side; None for a plan without a schedule, whose simulation takes longest.
         block_gb: Memory for the intermediate results of a block of rows in a stage, GB.
 
     Returns:
@@ -143,11 +145,11 @@ def make(
     for stage in calibration.LIGHT:
         needs = calibration.LIGHT[stage].needs(known, len(pairs) if config["prompts"]["suite"] else 0)
         taken = None if gflops is None else needs.seconds
-        lines.append(Line(ALL, stage, 1, 0, 0.0, needs.memory, needs.disk, taken))
+        lines.append(Line(ALL, stage, 1, 0, 0.0, needs.memory, needs.disk, taken, taken))
         jobs.append(Job((stage, ALL, ALL), needs.seconds, needs.memory, after))
         after = ((stage, ALL, ALL),)
     schedule = None
-    if gflops is not None:
+    if gflops is not None and slots is not None:
         here = {job.key for job in jobs}
         jobs = [job._replace(after=tuple(key for key in job.after if key in here)) for job in jobs]
         schedule = simulate(jobs, slots)
@@ -294,6 +296,7 @@ def _line(
         memory=max(cost.memory for cost in of),
         disk=sum(cost.disk for cost in of),
         seconds=None if gflops is None else sum(seconds[key] for key in keys),
+        longest=None if gflops is None else max(seconds[key] for key in keys),
     )
 
 

@@ -15,8 +15,6 @@ BLOCKS_GB = (1.0, 0.5, 0.25, 0.125)
 """Allowed sizes of a job's intermediate results in GB, largest first; larger blocks would not be faster."""
 SHARE = 0.75
 """Share of the free memory that the jobs may use if compute.memory_gb is auto."""
-MARGIN = 1.25
-"""Factor on memory requests on a cluster, which kills jobs that exceed them; the plan is right within a quarter."""
 UNKNOWN_MB = 4000
 """Memory request, in MB, of the jobs of a model whose shape is not known before it is fetched."""
 
@@ -38,10 +36,10 @@ class Room(NamedTuple):
     needs: dict[Key, float]
 
     def megabytes(self, stage: str, model: str) -> int:
-        """Return the memory that a job requests from the scheduler, in MB."""
+        """Return the memory that a job on this machine requests from Snakemake, in MB; see also `run.requests`."""
         if (stage, model) not in self.needs:
             return UNKNOWN_MB
-        return max(1, round(self.needs[stage, model] * (MARGIN if self.budget is None else 1.0) / 1e6))
+        return max(1, round(self.needs[stage, model] / 1e6))
 
     def megabytes_together(self) -> int:
         """Return the memory, in MB, that jobs on this machine may request together; every single job fits into it."""

@@ -63,10 +63,9 @@ def test_the_budget_is_told_or_three_quarters_of_what_is_free(monkeypatch):
 
 
 def test_the_scheduler_is_told_what_jobs_take(config, tmp_path):
-    shared, apart = room(config, tmp_path, 20e9), room(config, tmp_path, None)
+    shared = room(config, tmp_path, 20e9)
     needed = shared.needs["interpolate", "m"] / 1e6
     assert shared.megabytes("interpolate", "m") == round(needed)
-    assert apart.megabytes("interpolate", "m") == round(1.25 * needed)
     assert shared.megabytes("interpolate", "of an unknown shape") == memory.UNKNOWN_MB
     assert shared.megabytes_together() == 20000
     # Every job must fit on its own, or the scheduler would never start it.
