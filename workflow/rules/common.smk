@@ -6,7 +6,9 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+# As a module of another workflow, the base folder is that workflow's, so the place of this file counts.
+ROOT = Path(str(workflow.current_basedir)).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
 
 from plateaus.claims import registry
 from plateaus.config import slices
@@ -27,22 +29,24 @@ from plateaus.run import (
     memory,
     precheck,
     queue,
+    repository,
     requests,
     terminal,
     warm,
 )
 
-job_environment.prepare(Path(workflow.basedir) / "src")
+job_environment.prepare(ROOT / "src")
+REPOSITORY = repository.Repository.at(ROOT)
 terminal.only_say_once()
 
 # A config file that names models is used alone; a config without models overrides keys of the default config.
 if "models" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: str(REPOSITORY.path("config/config.yaml"))
 
 
 try:
-    CONFIG = resolve(config, load_schema(Path(workflow.basedir) / SCHEMA))
+    CONFIG = REPOSITORY.anchored(resolve(config, load_schema(ROOT / SCHEMA)))
     PAIRS = sampling.pairs_of(CONFIG["prompts"])
     SHARDS = split(PAIRS, CONFIG["prompts"]["shards"])
     RESULTS = Path("results") / CONFIG["run"]
@@ -68,7 +72,9 @@ def card(wildcards):
 
 def code(stage):
     """Return the source files that a stage imports; editing one reruns the stage, touching it does not."""
-    return [f"src/{name}" for name in code_inputs.files_of(stage)]
+    return [
+        str(REPOSITORY.path(f"src/{name}")) for name in code_inputs.files_of(stage)
+    ]
 
 
 def table(table, model="{model}", shard="{shard}"):

@@ -38,8 +38,10 @@ rule report:
         cards=[model_folder(model) / "card.json" for model in CONFIG["models"]],
         source=sorted(
             path
-            for path in Path("report").rglob("*")
-            if path.is_file() and path.name[0] != "." and path.name != "bench.qmd"
+            for path in REPOSITORY.path("report").rglob("*")
+            if path.is_file()
+            and path.name[0] != "."
+            and path.name not in ("bench.qmd", "compare.qmd")
         ),
         code=code("report"),
     output:
@@ -57,7 +59,7 @@ rule report:
         call=lambda wildcards, threads: call(
             wildcards,
             threads,
-            source="report",
+            source=str(REPOSITORY.path("report")),
             model_folders=model_folders(),
         ),
     shell:
