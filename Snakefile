@@ -6,6 +6,9 @@
 #   snakemake --workflow-profile profiles/slurm           on a SLURM cluster (see docs/cluster.md)
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/curves.smk"

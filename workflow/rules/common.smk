@@ -72,9 +72,7 @@ def card(wildcards):
 
 def code(stage):
     """Return the source files that a stage imports; editing one reruns the stage, touching it does not."""
-    return [
-        str(REPOSITORY.path(f"src/{name}")) for name in code_inputs.files_of(stage)
-    ]
+    return [str(REPOSITORY.path(f"src/{name}")) for name in code_inputs.files_of(stage)]
 
 
 def table(table, model="{model}", shard="{shard}"):

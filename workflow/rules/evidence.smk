@@ -32,7 +32,11 @@ rule claims:
     output:
         CLAIMS,
         page=RESULTS / "claims.md",
-        data=RESULTS / "claims.json",
+        data=report(
+            RESULTS / "claims.json",
+            caption="../report/claims.rst",
+            category="Claims",
+        ),
     log:
         log_of("claims", "all"),
     conda:

@@ -11,6 +11,15 @@ rule figures:
         code=code("figures"),
     output:
         table(tables.FIGURES, "all", "all"),
+        folder=report(
+            directory(RESULTS / "figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            subcategory=lambda wildcards: wildcards.figure.rpartition("/")[0]
+            or "all models",
+            labels=lambda wildcards: {"figure": wildcards.figure.rpartition("/")[2]},
+        ),
     log:
         log_of("figures", "all"),
     conda:
@@ -45,7 +54,11 @@ rule report:
         ),
         code=code("report"),
     output:
-        page=RESULTS / "report" / "index.html",
+        page=report(
+            RESULTS / "report" / "index.html",
+            caption="../report/page.rst",
+            category="Page",
+        ),
         provenance=RESULTS / "provenance.json",
     log:
         log_of("report", "all"),
