@@ -84,6 +84,7 @@ EDITS: dict[str, Any] = {
     "compute.device": "cpu",
     "compute.threads": 2,
     "compute.memory_gb": 30,
+    "compute.container": "image.sif",
 }
 """Key to a value that the test project does not have; None where the test below edits more than one key."""
 

@@ -58,6 +58,12 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 
+# Used with --sdm apptainer only.
+if CONFIG["compute"]["container"]:
+
+    container: CONFIG["compute"]["container"]
+
+
 def model_folder(model):
     return MODELS_FOLDER / model_key(CONFIG, model)
 

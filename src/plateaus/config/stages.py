@@ -110,7 +110,7 @@ READS: dict[str, tuple[str, ...]] = {
 """Stage to the config keys it reads. The key `run` is not listed: it names the results folder of every stage."""
 
 
-READS_NOTHING = ("compute.device", "compute.threads", "compute.memory_gb")
+READS_NOTHING = ("compute.device", "compute.threads", "compute.memory_gb", "compute.container")
 """Keys that say how to compute and not what, so that editing them reruns nothing."""
 
 

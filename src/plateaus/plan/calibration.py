@@ -25,8 +25,8 @@ ROW_IN_MEMORY = 350
 """Bytes of one table row in memory: columns, their concatenation, the table and its sorted copy."""
 CURVE_ROW_READ = 10
 """Bytes of one row of the curve tables in the sharpness stage, which reads one pair at a time."""
-VECTOR_IN_MEMORY = 2.2
-"""Copies of a recorded vector: the recorded one, and the one in the table."""
+VECTOR_IN_MEMORY = 1.1
+"""Copies of a recorded vector: one, in the array from which the table is written, and what is left behind."""
 LOGITS_COPIES = 6  # of one path's logits, while they are measured
 COORDINATES_COPIES = 4  # of the coordinates of the logits of several paths, while they are measured
 ROOT_COPIES = 4  # of the square root behind the coordinates, while it is computed
@@ -169,7 +169,7 @@ class Light(NamedTuple):
 NOTHING = Needs(0, 0, 0)
 LIGHT = {
     "claims": Light(Needs(0.28e9, 0.4, 5.5e3), Needs(0, 0.1, 0.8e3), Needs(0, 0, 1.5e3), Needs(0.4e6, 0.002, 53)),
-    "figures": Light(Needs(0.30e9, 2.5, 0.3e6), Needs(0, 2.7, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
-    "report": Light(Needs(0.40e9, 3.5, 0.3e6), Needs(0, 1.1, 1.5e6), Needs(0, 0, 2.8e6), NOTHING),
+    "figures": Light(Needs(0.27e9, 2.5, 0.5e6), Needs(0, 2.7, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
+    "report": Light(Needs(0.50e9, 4.5, 1.0e6), Needs(0, 1.1, 1.9e6), Needs(0, 0, 2.8e6), NOTHING),
 }
 """Needs of the stages that load no model; the time of the figures was measured with two processes."""

@@ -56,6 +56,7 @@ def table(plan: Plan, speed: Speed, slots: int, title: str) -> str:
     text.append(
         "memory is that of the largest job; minutes are the sum over the jobs; the time of downloads is not included"
     )
+    text += _limits(plan, speed)
     text += [
         f"model {model}: its shape is not known before it is fetched, so the totals leave it out"
         for model in plan.unknown
@@ -136,6 +137,28 @@ def _totals(plan: Plan) -> tuple[str, ...]:
         f"{_disk(plan) / 1e6:,.1f}",
         f"{sum(seconds) / 60:.1f}",
     )
+
+
+MANY_JOBS = 1000
+"""With more jobs than this, Snakemake itself takes minutes to begin, because it looks at every file of every job."""
+
+
+def _limits(plan: Plan, speed: Speed) -> list[str]:
+    """Say what a run takes in core hours, and which jobs would be the first not to fit a machine or a queue."""
+    timed = [line for line in plan.lines if line.seconds is not None and line.longest is not None]
+    if not timed:
+        return []
+    hours = sum(line.seconds or 0.0 for line in timed) * speed.threads / 3600
+    jobs = sum(line.jobs for line in plan.lines)
+    longest = max(timed, key=lambda line: line.longest or 0.0)
+    largest = max(plan.lines, key=lambda line: line.memory)
+    said = (
+        f"{hours:.1f} core hours in {jobs} jobs; the longest job is {longest.stage} of {longest.model} with "
+        f"{minutes(longest.longest or 0.0)}, the largest {largest.stage} of {largest.model} with "
+        f"{largest.memory / 1e9:.1f} GB"
+    )
+    many = f"with {jobs} jobs Snakemake itself takes minutes to begin: fewer prompts.shards make fewer, longer jobs"
+    return [said, *([many] if jobs > MANY_JOBS else [])]
 
 
 def _disk(plan: Plan) -> float:

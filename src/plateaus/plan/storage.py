@@ -316,7 +316,7 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
         block = (whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9 / 4)
         if exact:
             nodes = min(steps, calibration.NODES_AT_MOST)
-            hidden = min(nodes * 4.0 * d * (4 * m + 4 * d), settings.memory_gb * 1e9 / 4)
+            hidden = min(nodes * 4.0 * d * (4 * m + 4 * d), settings.memory_gb * 1e9 / 16)
             block += hidden + 4.0 * d**2 * (nodes * (whole + 3) + shape.heads)
     kept = _table_bytes("jacobian", shape, settings, pairs)
     return kept + _traces(shape, settings, len(pairs)) + mlp + matrices + block

@@ -398,6 +398,22 @@ def test_unknown_hub_models_are_left_out_and_said_so(schema, tmp_path):
     assert next(line for line in printed.splitlines() if line.startswith("x ")).split()[1:] == ["?"] * 7
 
 
+def test_the_plan_says_what_would_not_fit_first(schema, tmp_path):
+    one = resolved(schema, {"m": {"source": "embedded"}})
+    plan = estimate.make(one, [PAIR], tmp_path, gflops=50.0)
+    (said,) = [line for line in layout.table(plan, speed.given(50.0, 2), 1, "x").splitlines() if "core hours" in line]
+    hours = 2 * sum(line.seconds for line in plan.lines) / 3600
+    longest, largest = (
+        max(plan.lines, key=lambda line: line.longest or 0),
+        max(plan.lines, key=lambda line: line.memory),
+    )
+    assert said.startswith(f"{hours:.1f} core hours in {sum(line.jobs for line in plan.lines)} jobs")
+    assert f"longest job is {longest.stage} of {longest.model}" in said
+    assert f"largest {largest.stage} of {largest.model} with {largest.memory / 1e9:.1f} GB" in said
+    many = plan._replace(lines=tuple(line._replace(jobs=100 * line.jobs) for line in plan.lines))
+    assert "fewer prompts.shards" in layout.table(many, speed.given(50.0, 2), 1, "x")
+
+
 def test_a_folder_tells_its_own_shape(schema, tmp_path, tiny_folder):
     folder = tiny_folder("opt")
     local = resolved(schema, {"m": {"source": "local", "path": str(folder)}, "r": {"source": "random", "like": "m"}})

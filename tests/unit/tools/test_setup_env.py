@@ -57,6 +57,15 @@ def test_lock_pins_every_direct_dependency_within_its_bounds():
     assert [str(asked) for asked in direct() if locked[canonicalize_name(asked.name)] not in asked.specifier] == []
 
 
+def test_condas_second_step_pins_what_the_lock_without_dependencies_pins():
+    pins = [
+        {line for line in path.read_text().splitlines() if "--hash" in line and not line.startswith("#")}
+        for path in (WITHOUT_DEPENDENCIES, ROOT / "environment.post-deploy.sh")
+    ]
+    assert pins[0] == pins[1]
+    assert len(pins[0]) == 2
+
+
 def test_environment_yml_pins_what_the_lock_pins():
     by_conda, by_pip = conda()
     names = {canonicalize_name(requirement.name) for requirement in direct()}
