@@ -313,7 +313,7 @@ def _jacobian(shape: Shape, settings: Settings, pairs: Sequence[PairSize]) -> fl
         probes = flops.sketch_directions(steps, d) if exact else settings.probes
         images = 4.0 * probes * steps * d
         group = probes * steps * shape.bytes_per_row(longest(pairs))
-        block = (whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9 / 4)
+        block = (whole + 4) * images + calibration.PUSH_USED * min(group, settings.memory_gb * 1e9 / 8)
         if exact:
             nodes = min(steps, calibration.NODES_AT_MOST)
             hidden = min(nodes * 4.0 * d * (4 * m + 4 * d), settings.memory_gb * 1e9 / 16)

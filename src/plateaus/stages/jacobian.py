@@ -89,7 +89,7 @@ def jacobian_layer(
         The rows of the `jacobian` table per pair, and the states after this layer.
     """
     mlp, parallel = model.mlp(layer), model.layout(layer).parallel
-    attention = LayerAttention(model, layer, memory_gb=memory_gb / 4)
+    attention = LayerAttention(model, layer, memory_gb=memory_gb / 8)
     matrices = mlp_jacobian.gram(mlp) if {"mlp", "mlp_fc"} & set(components) else None
     rows: list[Columns] = []
     after: list[PairState] = []
