@@ -16,8 +16,9 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
 def said(outputs) -> str:
-    """Return what a cell prints or shows as text, without the size of a picture."""
-    parts = [one.get("text") or one["data"].get("text/plain", "") for one in outputs]
+    """Return what a cell prints or shows as text, without warnings of libraries and the size of a picture."""
+    shown = [one for one in outputs if one.get("name") != "stderr"]
+    parts = [one.get("text") or one["data"].get("text/plain", "") for one in shown]
     return "".join(part for part in parts if not part.startswith("<Figure"))
 
 

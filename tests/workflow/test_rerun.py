@@ -234,11 +234,11 @@ def test_a_claim_of_ones_own_is_planned_tested_and_planned_again_when_edited(pro
     folder.mkdir()
     (folder / "mine.py").write_text(OWN, encoding="utf-8")
     config = copy.deepcopy(CONFIG)
-    config["claims"] = {"folder": "my-claims", "tests": ["C0", "MINE"]}
+    config["claims"] = {"folder": "my-claims", "tests": ["C0", "C90"]}
     project.configure(config)
     assert project.planned() == {"claims": 1, "figures": 1, "report": 1}
     project.run("--cores", "1", "--until", "claims")
-    assert "MINE, midpoints are late" in (project.folder / "results/tiny/claims.md").read_text(encoding="utf-8")
+    assert "C90, boundaries come early" in (project.folder / "results/tiny/claims.md").read_text(encoding="utf-8")
     (folder / "mine.py").write_text(OWN + "# edited\n", encoding="utf-8")
     assert set(project.planned()) == {"claims", "figures", "report"}
 
