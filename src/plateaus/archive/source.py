@@ -12,12 +12,10 @@ from plateaus.errors import InputError
 
 CODE = ("Snakefile", "workflow", "src", "report")
 """What git need not know yet to be packed: the code that has made the results."""
-PARTS = (
-    *CODE, "config", "profiles", "tools", "tests", "docs", ".ci", "Makefile", "pyproject.toml", "environment.yml",
-    "requirements.lock", "requirements-nodeps.lock", "requirements-page.lock", "requirements-gemma.lock", "README.md",
-    "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", ".zenodo.json", ".gitattributes", ".gitignore",
-)  # fmt: skip
-"""What is packed from a folder without git, such as an unpacked archive."""
+FOLDERS = (*CODE[1:], "config", "profiles", "tools", "tests", "docs", ".ci")
+SUFFIXES = ("", ".cff", ".json", ".lock", ".md", ".sh", ".toml", ".yaml", ".yml")
+"""The folders, and the kinds of files beside them, that are packed from a folder without git, such as an unpacked
+archive. Whatever else lies there may be weights, or another archive."""
 NEEDED = ("Snakefile", "Makefile", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", "CITATION.cff")
 
 
@@ -66,7 +64,8 @@ def read(folder: Path, inputs: Iterable[Path] = ()) -> Source:
         commit = "".join(_git(folder, "rev-parse", "HEAD")).strip()
         changed = set(_git(folder, "diff", "--name-only", "-z", "HEAD")) | new
     else:
-        found = {name for part in PARTS for name in _walk(folder, folder / part)} | extra
+        beside = {path.name for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES}
+        found = {name for part in FOLDERS for name in _walk(folder, folder / part)} | beside | extra
         commit, changed = "", set()
     kept = {name for name in found if not layout.reserved(name) and (folder / name).is_file()}
     gone = {name for name in found if not (folder / name).is_file()}
@@ -91,8 +90,7 @@ def _git(folder: Path, *arguments: str) -> list[str]:
 
 
 def _walk(folder: Path, part: Path) -> list[str]:
-    paths = [part] if part.is_file() else sorted(part.rglob("*"))
-    kept = [path.relative_to(folder) for path in paths if path.is_file()]
+    kept = [path.relative_to(folder) for path in part.rglob("*") if path.is_file()]
     return [path.as_posix() for path in kept if not any(_cache(name) for name in path.parts)]
 
 

@@ -41,6 +41,7 @@ def run(folder: Path) -> Path:
     for name in source.NEEDED:
         shutil.copy2(ROOT / name, folder / name)
     (folder / "pairs.tsv").write_text("id\tcontext\ta\tb\ttags\nx\tThe house was\tbig\tin\t\n", encoding="utf-8")
+    (folder / "weights.safetensors").write_text("large\n", encoding="utf-8")
     (folder / "tools").mkdir()
     (folder / "tools" / "a name.py").write_text("print('a program')\n", encoding="utf-8")
     root = folder / "results" / "small"

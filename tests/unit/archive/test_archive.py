@@ -98,6 +98,7 @@ def test_every_file_is_listed_with_its_hash(archive):
     expected |= {"run/figures/f01_method.svg", "run/figures/f01_method.png", "requirements.lock", "tools/a name.py"}
     assert expected | {"run/data/m/jacobian/s0-of-1.parquet", "pairs.tsv"} <= names
     assert "run/figures/old.svg" not in names  # which this run has not drawn
+    assert "weights.safetensors" not in names
     assert checking.check(archive) == {name: hashes[name] for name in names - {layout.MANIFEST}}
 
 
