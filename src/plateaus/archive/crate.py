@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +20,12 @@ VERSION = "1.1"
 WORKFLOW = "Snakefile"
 TYPES = {
     ".parquet": "application/vnd.apache.parquet", ".yaml": "application/yaml", ".yml": "application/yaml",
-    ".md": "text/markdown", ".tsv": "text/tab-separated-values", ".toml": "application/toml", ".lock": "text/plain",
-    ".py": "text/x-python", ".smk": "text/plain", ".qmd": "text/markdown", ".cff": "application/yaml",
-    ".bib": "application/x-bibtex", ".lua": "text/x-lua", ".ipynb": "application/x-ipynb+json", ".svg": "image/svg+xml",
-    ".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".html": "text/html",
+    ".md": "text/markdown", ".tsv": "text/tab-separated-values", ".toml": "application/toml", ".png": "image/png",
+    ".py": "text/x-python", ".qmd": "text/markdown", ".cff": "application/yaml", ".svg": "image/svg+xml",
+    ".bib": "application/x-bibtex", ".lua": "text/x-lua", ".ipynb": "application/x-ipynb+json", ".css": "text/css",
+    ".js": "text/javascript", ".json": "application/json", ".html": "text/html", ".sh": "application/x-sh",
 }  # fmt: skip
-"""Of what Python's table of types does not know, or not on every machine."""
+"""Python's own table of types depends on the machine. What is not listed is plain text."""
 SAID = {
     WORKFLOW: "The workflow. `snakemake --cores 8 --configfile run/config.yaml` runs it as it was run.",
     layout.CONFIG: "The config of the run, with every default filled in.",
@@ -83,12 +82,14 @@ def citation(path: Path = Path("CITATION.cff")) -> dict[str, Any]:
     """
     try:
         told: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        assert all(told[key] for key in ("title", "version", "license", "date-released", "authors"))
-        return told
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AssertionError):
+        complete = all(told.get(key) for key in ("title", "version", "license", "date-released", "authors"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        complete = False
+    if not complete:
         raise InputError(
             f"{path} does not give a title, version, license, date-released and authors: restore it from the repository"
-        ) from None
+        )
+    return told
 
 
 def metadata(told: Told, entries: Sequence[Entry]) -> bytes:
@@ -166,7 +167,11 @@ def _one(values: list[Any]) -> Any:
 def _author(add: Any, number: int, author: dict[str, str]) -> Any:
     person = " ".join(filter(None, (author.get("given-names"), author.get("family-names"))))
     name = author.get("orcid", f"#author-{number}")
-    return add(name, "Person", name=person) if person else add(name, "Organization", name=author["name"])
+    return (
+        add(name, "Person", name=person)
+        if person
+        else add(name, "Organization", name=author.get("name") or author.get("alias", "?"))
+    )
 
 
 def _reference(add: Any, number: int, one: dict[str, Any]) -> Any:
@@ -195,8 +200,7 @@ def _file(crate: Any, told: Told, entry: Entry) -> Any:
 
 
 def _type(name: str) -> str:
-    suffix = Path(name).suffix
-    return TYPES.get(suffix) or mimetypes.types_map.get(suffix, "text/plain")
+    return TYPES.get(Path(name).suffix, "text/plain")
 
 
 def _model(add: Any, run: Run, model: str) -> Any:
