@@ -7,6 +7,10 @@ CHECK ?=
 COMMENT ?=
 A ?=
 B ?=
+RUN ?= results/default
+OUT ?=
+VECTORS ?=
+ARCHIVE ?=
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -18,7 +22,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup report plan verify golden test test-page check format docs suite bench bench-jacobian architectures lock clean distclean \
-	claims-power compare gemma-3-270m
+	claims-power compare archive gemma-3-270m
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,9 +42,17 @@ report: setup ## run the whole workflow, up to the report; only what has changed
 plan: setup ## estimate the run: jobs, rows, GFLOP, memory, disk and minutes; CHECK=1 compares with a finished run, COMMENT=1 writes it into the config
 	@.venv/bin/python -m plateaus.plan $(CONFIG) --cores $(CORES) $(if $(CHECK),--check) $(if $(COMMENT),--comment)
 
-verify: ## bring the default run up to date and compare its tables and claims with tests/golden
+ifeq ($(ARCHIVE),)
+verify: ## bring the default run up to date and compare its tables and claims with tests/golden; ARCHIVE=file.zip recomputes an archive
 	@$(MAKE) report CONFIG=
 	@.venv/bin/python -m plateaus.run.golden --check
+else
+verify: setup
+	@.venv/bin/python -m plateaus.archive.verify '$(ARCHIVE)' --cores $(CORES)
+endif
+
+archive: setup ## pack a finished run and its workflow into one zip file: RUN=results/default; VECTORS=1 keeps activations
+	@.venv/bin/python -m plateaus.archive '$(RUN)' $(if $(OUT),--out '$(OUT)') $(if $(VECTORS),--vectors)
 
 golden: ## rewrite tests/golden from the default run
 	@$(MAKE) report CONFIG=

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from plateaus.api import curve, load_model, read_run, sharpness
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["curve", "load_model", "read_run", "sharpness"]
 
 

@@ -77,6 +77,8 @@ def _all(results: Results) -> Iterator[tuple[str, Any]]:
         for row in results.table(model, tables.ENDPOINTS).to_dict("records"):
             yield from ((f"endpoints/{model}/{row['pair']}/{name}", _plain(row[name])) for name in COVARIATES)
         for name, columns in MEANS.items():
+            if name == "map" and not any(path.is_file() for path in results.paths(model, tables.MAP)):
+                continue  # a config can leave the maps out
             frame = results.table(model, tables.TABLES[name], [tables.TABLES[name].key[0], *columns])
             yield f"{name}/{model}/rows", len(frame)
             for column in columns:

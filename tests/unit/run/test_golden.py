@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -72,6 +73,14 @@ def test_what_may_move_and_what_may_not(run, change, outside):
     moved = golden.compare(change(now), now)
     assert len(moved) == 1
     assert moved[0].outside == outside
+
+
+def test_a_run_without_maps_has_values_and_differs_from_one_with_maps(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    table_path(tmp_path / "run", "m", tables.MAP, "all").unlink()
+    moved = golden.compare(golden.values(golden.of_run(run)), golden.values(golden.of_run(tmp_path / "run")))
+    assert {one.name.split("/")[0] for one in moved} == {"map"}
+    assert all(one.outside for one in moved)
 
 
 def test_every_table_of_results_is_watched():

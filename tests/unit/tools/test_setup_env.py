@@ -71,7 +71,7 @@ def test_environment_yml_pins_what_the_lock_pins():
     names = {canonicalize_name(requirement.name) for requirement in direct()}
     assert by_conda.pop("quarto")
     assert {**by_conda, **by_pip} == {name: version for name, version in pins().items() if name in names}
-    assert set(by_pip) == {"transformer-lens"}
+    assert set(by_pip) == {"rocrate", "transformer-lens"}
 
 
 def test_what_is_installed_is_what_the_lock_says():
