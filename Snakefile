@@ -30,13 +30,15 @@ rule all:
 
 onstart:
     # Jobs on SLURM outlive a Snakemake that is killed; their name tells the next start that they are still there.
+    slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
     try:
         queue.check(RESULTS)
+        if slurm_name is not None:
+            queue.remember(RESULTS, slurm_name)
     except InputError as error:
         sys.exit(f"error: {error}")
-    slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
-    if slurm_name is not None:
-        queue.remember(RESULTS, slurm_name)
+    except OSError as error:
+        sys.exit(f"error: {from_system(error)}")
 
 
 onsuccess:

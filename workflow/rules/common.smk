@@ -15,7 +15,7 @@ from plateaus.config.reading import SCHEMA, load_schema, resolve
 from plateaus.data import tables
 from plateaus.data.canonical import canonical_json
 from plateaus.data.results import table_path
-from plateaus.errors import InputError
+from plateaus.errors import InputError, from_system
 from plateaus.model import accelerators
 from plateaus.plan import threads as thread_count
 from plateaus.prompts import sampling
@@ -27,6 +27,7 @@ from plateaus.run import (
     memory,
     precheck,
     queue,
+    records,
     requests,
     terminal,
     warm,
@@ -52,6 +53,8 @@ try:
         precheck.check_run(CONFIG, PAIRS, MODELS_FOLDER, RESULTS)
 except InputError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    sys.exit(f"error: {from_system(error)}")
 
 
 def model_folder(model):
@@ -255,6 +258,8 @@ try:
         REQUESTS = requests.requests_of(CONFIG, PAIRS, MODELS_FOLDER, THREADS)
 except InputError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    sys.exit(f"error: {from_system(error)}")
 if LOCAL and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", ROOM.megabytes_together())
 if LOCAL and "gpu" not in workflow.global_resources:
@@ -262,11 +267,14 @@ if LOCAL and "gpu" not in workflow.global_resources:
 
 if workflow.is_main_process:
     try:
-        precheck.check_records(made_from())
         if not workflow.dryrun:
             RUN_LOCK = lock.hold(RESULTS)
+        precheck.check_records(made_from())
+        records.check_unchanged(made_from())
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {from_system(error)}")
 
 
 wildcard_constraints:
