@@ -26,6 +26,12 @@ rule all:
     default_target: True
     input:
         RESULTS / "report" / "index.html",
+        # The page is made from these. Snakemake makes a table that was deleted again only if it is asked for.
+        every("extract", *BETWEEN),
+        CLAIMS,
+        table(tables.FIGURES, "all", "all"),
+        sum(MAPS.values(), []),
+        list(ROBUSTNESS.values()),
 
 
 onstart:
@@ -35,6 +41,8 @@ onstart:
         queue.check(RESULTS)
         if slurm_name is not None:
             queue.remember(RESULTS, slurm_name)
+        for folder, pattern in ((RESULTS, "**/.*.tmp"), (MODELS_FOLDER, ".*.tmp")):
+            temporary.remove_left(folder, pattern)
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

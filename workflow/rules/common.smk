@@ -12,7 +12,7 @@ from plateaus.claims import registry
 from plateaus.config import slices
 from plateaus.config.models import model_key
 from plateaus.config.reading import SCHEMA, load_schema, resolve
-from plateaus.data import tables
+from plateaus.data import tables, temporary
 from plateaus.data.canonical import canonical_json
 from plateaus.data.results import table_path
 from plateaus.errors import InputError, from_system
@@ -267,9 +267,10 @@ if LOCAL and "gpu" not in workflow.global_resources:
 
 if workflow.is_main_process:
     try:
+        precheck.check_records(made_from())
         if not workflow.dryrun:
             RUN_LOCK = lock.hold(RESULTS)
-        precheck.check_records(made_from())
+        # Not before: the tables of a run that is at work change.
         records.check_unchanged(made_from())
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -6,6 +6,7 @@ or one of another run that was copied in, and compute all that follows from it. 
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -81,12 +82,9 @@ def _record(path: Path) -> Record | None:
 
 
 def _slices(params: Collection[str]) -> Iterator[Any]:
-    """Yield the parameters that are JSON. Snakemake keeps each as Python writes it, and that quoted for a shell."""
-    import ast
-    import shlex
-
+    """Yield the parameters that are JSON. Snakemake keeps each of them as Python writes a text."""
     for text in params:
         try:
-            yield from map(json.loads, shlex.split(ast.literal_eval(text)))
-        except (ValueError, SyntaxError, TypeError, AttributeError):
+            yield json.loads(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError):
             continue
