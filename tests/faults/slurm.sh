@@ -52,12 +52,12 @@ for _ in $(seq $((3 * KILLS))); do
     sleep "$WAIT"
     alive || { wait "$DRIVER" && break; continue; }  # the run has ended, well or because of an earlier kill
     case $KIND in
-        "a stage's process") PIDS_HIT=$(of_jobs "-m plateaus[.]" | head -n 1) ;;
-        "Snakemake in a job") PIDS_HIT=$(of_jobs "-m snakemake" | head -n 1) ;;
+        "a stage's process") PIDS_HIT=$(of_jobs "-m plateaus[.]") ;;
+        "Snakemake in a job") PIDS_HIT=$(of_jobs "-m snakemake") ;;
         *) PIDS_HIT=$DRIVER ;;
     esac
     [ -n "$PIDS_HIT" ] || continue
-    kill -9 "$PIDS_HIT" 2>/dev/null || continue
+    kill -9 "${PIDS_HIT%%$'\n'*}" 2>/dev/null || continue
     DONE=$((DONE + 1))
     TRIED[$KIND]=$((${TRIED[$KIND]:-0} + 1))
     echo "$KIND, $WAIT s after a job had begun; $(so_far | wc -l) results by then"
