@@ -13,6 +13,8 @@ VECTORS ?=
 ARCHIVE ?=
 SNAKEMAKE_ARGS ?=
 PYTEST_ARGS ?=
+FAULTS ?=
+EXAMPLES ?= 3000
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,8 +23,8 @@ SYSTEM_PATH := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report plan verify golden test test-page check format docs suite bench bench-jacobian architectures lock clean distclean \
-	claims-power compare archive gemma-3-270m
+.PHONY: help setup report plan verify golden test test-page faults check format docs suite bench bench-jacobian architectures \
+	lock clean distclean claims-power compare archive gemma-3-270m
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
@@ -64,6 +66,11 @@ test: setup ## run the tests
 test-page: report ## run the browser tests of the default run's page in an installed Chromium; PAGE=... tests another page
 	@PATH='$(SYSTEM_PATH)' .venv/bin/python tools/add_page_tests.py
 	@.venv/bin/pytest tests/page $(PYTEST_ARGS)
+
+# About half an hour. FAULTS="kills" or "disks" for one part; the full and read-only disks need root and faketime.
+faults: setup ## kill a tiny run at 30 moments, fill its disks, set its clock back; then thousands of broken configs and prompts
+	@.venv/bin/python -m tests.faults $(FAULTS)
+	@PLATEAUS_FUZZ=$(EXAMPLES) .venv/bin/pytest tests/unit/test_fuzz.py
 
 check: setup ## check lint, formatting, types and import order of the Python code and the workflow
 	@.venv/bin/ruff check

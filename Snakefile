@@ -29,17 +29,27 @@ rule all:
     default_target: True
     input:
         RESULTS / "report" / "index.html",
+        # The page is made from these. Snakemake makes a table that was deleted again only if it is asked for.
+        every("extract", *BETWEEN),
+        CLAIMS,
+        table(tables.FIGURES, "all", "all"),
+        sum(MAPS.values(), []),
+        list(ROBUSTNESS.values()),
 
 
 onstart:
     # Jobs on SLURM outlive a Snakemake that is killed; their name tells the next start that they are still there.
+    slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
     try:
         queue.check(RESULTS)
+        if slurm_name is not None:
+            queue.remember(RESULTS, slurm_name)
+        for folder, pattern in ((RESULTS, "**/.*.tmp"), (MODELS_FOLDER, ".*.tmp")):
+            temporary.remove_left(folder, pattern)
     except InputError as error:
         sys.exit(f"error: {error}")
-    slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
-    if slurm_name is not None:
-        queue.remember(RESULTS, slurm_name)
+    except OSError as error:
+        sys.exit(f"error: {from_system(error)}")
 
 
 onsuccess:

@@ -339,6 +339,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
         Transformer.load(folder)
 
 
+def test_a_table_that_was_cut_is_refused_before_the_first_job(project: Project):
+    path = project.folder / "results/tiny/data/tiny/interpolate/s0-of-2.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    os.utime(path, (0, 0))
+    (error,) = refused(project)
+    assert error.startswith(f"error: {path.relative_to(project.folder)} has changed since this run made it")
+    assert error.endswith("delete it and run again")
+    path.unlink()
+    assert project.planned()["interpolate"] == 1
+
+
 def break_source(project: Project, module: str, right: str, wrong: str) -> None:
     path = project.folder / "src" / "plateaus" / module
     source = path.read_text(encoding="utf-8")

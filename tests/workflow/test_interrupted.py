@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from plateaus.data import tables
+from plateaus.data import tables, temporary
 from plateaus.run import lock
 from tests.workflow.project import CONFIG, Project
 
@@ -66,6 +67,24 @@ def test_the_stages_over_all_models_killed_and_started_again(finished: Project, 
     assert project.digests() == finished.digests()
     assert project.digests("results/tiny/figures/**/*.*") == finished.digests("results/tiny/figures/**/*.*")
     assert project.planned() == {}
+
+
+def test_what_a_killed_process_was_writing_is_removed(finished: Project, project: Project):
+    gone = multiprocessing.get_context("fork").Process(target=_leave, args=(project.folder,))
+    gone.start()
+    gone.join()
+    left = {path for path in project.folder.rglob(".*.tmp") if ".snakemake" not in path.parts}
+    assert len(left) == 2
+    (project.folder / "results/tiny/report/index.html").unlink()
+    done = project.forked("--cores", "2")
+    assert done.returncode == 0, done.stderr
+    assert not [path for path in left if path.exists()]
+    assert project.digests() == finished.digests()
+
+
+def _leave(folder: Path) -> None:
+    temporary.name_beside(folder / "results/tiny/data/tiny/extract/s0-of-2.parquet").touch()
+    temporary.name_beside(folder / "resources/models/tiny-00000000").mkdir()
 
 
 def test_two_runs_in_one_folder_do_not_meet(finished: Project, tmp_path: Path):

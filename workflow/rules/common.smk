@@ -14,10 +14,10 @@ from plateaus.claims import registry
 from plateaus.config import slices
 from plateaus.config.models import model_key
 from plateaus.config.reading import SCHEMA, load_schema, resolve
-from plateaus.data import tables
+from plateaus.data import tables, temporary
 from plateaus.data.canonical import canonical_json
 from plateaus.data.results import table_path
-from plateaus.errors import InputError
+from plateaus.errors import InputError, from_system
 from plateaus.model import accelerators
 from plateaus.plan import threads as thread_count
 from plateaus.prompts import sampling
@@ -29,6 +29,7 @@ from plateaus.run import (
     memory,
     precheck,
     queue,
+    records,
     repository,
     requests,
     terminal,
@@ -56,6 +57,8 @@ try:
         precheck.check_run(CONFIG, PAIRS, MODELS_FOLDER, RESULTS)
 except InputError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    sys.exit(f"error: {from_system(error)}")
 
 
 # Used with --sdm apptainer only.
@@ -265,6 +268,8 @@ try:
         REQUESTS = requests.requests_of(CONFIG, PAIRS, MODELS_FOLDER, THREADS)
 except InputError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    sys.exit(f"error: {from_system(error)}")
 if LOCAL and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", ROOM.megabytes_together())
 if LOCAL and "gpu" not in workflow.global_resources:
@@ -275,8 +280,12 @@ if workflow.is_main_process:
         precheck.check_records(made_from())
         if not workflow.dryrun:
             RUN_LOCK = lock.hold(RESULTS)
+        # Not before: the tables of a run that is at work change.
+        records.check_unchanged(made_from())
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {from_system(error)}")
 
 
 wildcard_constraints:

@@ -79,6 +79,8 @@ def _hint(error: Any) -> str:
             "remove the quotes (with --config, values of nested keys arrive as text: "
             "use an overlay file with --configfile)"
         )
+    if error.validator_value == "integer" and isinstance(error.instance, float):
+        return "give a whole number, without a decimal point"
     if error.validator_value == "string" and isinstance(error.instance, int | float):
         return "put it in quotes"
     return "change it"

@@ -9,6 +9,7 @@ from typing import Any
 
 from plateaus.config import series
 from plateaus.config.explain import explain, meant
+from plateaus.config.values import check_values
 from plateaus.errors import InputError
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -36,9 +37,8 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
     Raises:
         InputError: one line that names the key and says what is wrong with it and how to mend it.
     """
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(schema)
+    check_values(raw)
+    validator = _validator(schema)
     errors = sorted(validator.iter_errors(raw), key=lambda error: [str(part) for part in error.absolute_path])
     if errors:
         raise InputError(explain(errors[0], schema))
@@ -55,6 +55,17 @@ def resolve(raw: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
             f"config: interpolate.trace_layer is {trace}, which is not among interpolate.layers {layers}: add it there"
         )
     return config
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """Return a validator that takes 50.0 for a number with a fraction, whereas JSON Schema takes it for a whole one."""
+    import jsonschema
+
+    kinds = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    extend: Any = jsonschema.validators.extend  # which has no types
+    return extend(jsonschema.Draft202012Validator, type_checker=kinds)(schema)
 
 
 def _fill(value: dict[str, Any], schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> None:

@@ -8,7 +8,6 @@ but no times and no machine names, so equal results give equal bytes.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +43,7 @@ from plateaus.data.schemas import (
     WORD,
     Table,
 )
+from plateaus.data.temporary import name_beside
 from plateaus.errors import InputError
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class atomic_path:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        self.temporary = name_beside(self.path)
 
     def __enter__(self) -> Path:
         self.path.parent.mkdir(parents=True, exist_ok=True)

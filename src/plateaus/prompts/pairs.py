@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
@@ -22,6 +21,9 @@ SUITE = "suite"
 """Tag of the pairs of the prompt suite; there are many of them, so fewer layers and matrices are computed for each."""
 NATURAL = "natural"
 """Tag of the suite's pairs whose words both continue their context naturally; the claims are tested on these."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+LONGEST = 100_000
+"""Longest text of a column, in characters, which is more than any supported model reads."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -87,8 +89,9 @@ def read_pairs(path: Path) -> list[Pair]:
         raise InputError(f"prompts.table: {path} does not exist: give the path of a tab-separated table") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"prompts.table: {path} cannot be read ({error}): save it as UTF-8 text") from None
-    rows = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    columns = tuple(rows[0]) if rows else ()
+    # Only these end a line: splitlines() would also break a text at signs such as U+2028, which a context may have.
+    rows = [line.split("\t") for line in re.split("\r\n|\n|\r", text)]
+    columns = tuple(rows[0])
     if columns not in (COLUMNS, (*COLUMNS, SEPARATOR)):
         raise InputError(
             f"{path}, line 1: the header is '{' '.join(columns) or 'nothing'}' instead of the tab-separated "
@@ -96,7 +99,7 @@ def read_pairs(path: Path) -> list[Pair]:
         )
     pairs: dict[str, Pair] = {}
     for number, row in enumerate(rows[1:], start=2):
-        if not row or row[0].startswith("#"):
+        if row == [""] or row[0].startswith("#"):
             continue
         where = f"{path}, line {number}"
         if len(row) != len(columns):
@@ -123,6 +126,17 @@ def check_pair(pair: Pair, where: str) -> None:
     Raises:
         InputError: if the pair is wrong; the message names the place and the pair and says how to mend it.
     """
+    for name, value in zip((*COLUMNS, SEPARATOR), pair, strict=True):
+        if hidden := CONTROL.search(value):
+            raise InputError(
+                f"{where}, column {name}: it has the control character {hidden[0]!a}, which no text should have: "
+                "remove it, and save the table as UTF-8 text"
+            )
+        if len(value) > LONGEST:
+            raise InputError(
+                f"{where}, column {name}: it has {len(value)} characters, more than {LONGEST}: shorten it, and check "
+                "that every pair has a line of its own"
+            )
     if not ID.fullmatch(pair.id):
         raise InputError(
             f"{where}: the id '{pair.id}' is used in file names: use letters, digits, '.', '_' and '-' only, "

@@ -98,9 +98,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: it cannot be written to, or it is a file.
     """
-    probe = folder
-    while not probe.exists():
-        probe = probe.parent
+    probe = _nearest(folder)
     if not probe.is_dir():
         raise InputError(f"{probe} is not a folder, so {folder} cannot be created: move the file away")
     # os.access checks the real user and allows root to write to a read-only file system, so write a file instead.
@@ -182,29 +180,41 @@ def _folder(config: Config, name: str, models_folder: Path) -> Path:
 
 
 def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
-    """Check that the disk has room, by the plan's estimate, for the results and the models that are not made yet.
+    """Check that the disks have room, by the plan's estimate, for the results and the models that are not made yet.
 
     Models from the hub are checked in the stage fetch, which knows what is in the local cache.
 
     Raises:
-        InputError: the disk has less free space than the run needs.
+        InputError: a disk has less free space than the run needs there.
     """
-    needed = 0.0
+    disks: dict[int, tuple[Path, float]] = {}  # results and models may be on different disks, or on the same one
     for line in estimate.make(config, pairs, models_folder, gflops=None).lines:
         if line.stage == "fetch":
             made = (models_folder / model_key(config, line.model) / "card.json").is_file()
             if made or config["models"][line.model]["source"] == "hub":
                 continue
-        needed += line.disk
-    probe = results
-    while not probe.exists():
-        probe = probe.parent
-    free = shutil.disk_usage(probe).free
-    if free < needed:
-        raise InputError(
-            f"{probe.resolve()} has {free / 1e9:.2g} GB free and this run needs about {needed / 1e9:.2g} GB: "
-            "make room or put results/ and resources/ on a larger disk (a symbolic link will do)"
-        )
+        folder = _nearest(models_folder if line.stage == "fetch" else results)
+        first, needed = disks.get(_disk(folder), (folder, 0.0))
+        disks[_disk(folder)] = first, needed + line.disk
+    for folder, needed in disks.values():
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise InputError(
+                f"{folder.resolve()} has {free / 1e9:.2g} GB free and this run needs about {needed / 1e9:.2g} GB: "
+                "make room or put results/ and resources/ on a larger disk (a symbolic link will do)"
+            )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or its nearest parent that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _disk(folder: Path) -> int:
+    """Return the number of the disk that a folder is on."""
+    return folder.stat().st_dev
 
 
 def check_tokenisation(config: Config, pairs: Sequence[Pair], models_folder: Path) -> None:

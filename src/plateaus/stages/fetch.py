@@ -6,12 +6,12 @@ This is the only stage that may access the network, and only for a model with `s
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from plateaus.data.temporary import name_beside
 from plateaus.model import bfloat16
 from plateaus.sources import card, checks, embedded, refusals
 from plateaus.sources.folder import make_linked, make_local, make_random
@@ -46,7 +46,7 @@ def make_model(
 
     if source["source"] != "hub":
         go_offline()
-    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    building = name_beside(folder)
     building.mkdir(parents=True)
     commit = None
     try:

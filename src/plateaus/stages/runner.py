@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from plateaus.data.canonical import canonical_json
 from plateaus.data.tables import atomic_path
@@ -24,9 +24,18 @@ MODEL_STAGES = frozenset({"extract", "interpolate", "freeze", "jacobian", "splin
 """The stages that use a model, which is checked first; see `plateaus.stages.selfcheck`."""
 
 
+FULL_DISK = "No space left on device"
+FULL = re.compile(rf"{FULL_DISK}|os error 28\b", re.IGNORECASE)
+"""What libraries that raise errors of their own say of a full disk."""
+
+
 def run(stage: str, body: Callable[[Job], None]) -> None:
     """Run a stage as a command and exit: with 0 if it succeeded, with 1 and a one-line error message if it failed."""
-    job, log = _job(stage)
+    try:
+        job, log = _job(stage)
+    except OSError as error:
+        print(f"error: {stage}: {_refused(error, 'its log')}", file=sys.stderr)
+        sys.exit(1)
     with log:
         start = time.perf_counter()
         try:
@@ -36,6 +45,8 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
 
                 selfcheck.ensure(job)
             body(job)
+            seconds = time.perf_counter() - start
+            _record(job, seconds)
         except InputError as error:
             if error.__cause__ is not None:
                 log.write(traceback.format_exc())
@@ -45,15 +56,15 @@ def run(stage: str, body: Callable[[Job], None]) -> None:
             sys.exit(1)
         except OSError as error:
             log.write(traceback.format_exc())
-            what = f"{error.strerror or error} ({error.filename or job.root})"
-            _say(log, f"error: {stage} {job.model}: {what}: make room or check permissions, then run again")
+            _say(log, f"error: {stage} {job.model}: {_refused(error, job.root)}")
             sys.exit(1)
         except Exception as error:
             log.write(traceback.format_exc())
-            _say(log, f"error: {_unforeseen(job, error)}, which has the traceback: {log.name}")
+            if FULL.search(str(error)):  # safetensors has an error of its own for this
+                _say(log, f"error: {stage} {job.model}: {_refused(OSError(FULL_DISK), job.root)}")
+            else:
+                _say(log, f"error: {_unforeseen(job, error)}, which has the traceback: {log.name}")
             sys.exit(1)
-        seconds = time.perf_counter() - start
-        _record(job, seconds)
         job.progress(f"done in {seconds:.0f} s")
     leave()
 
@@ -65,7 +76,31 @@ def leave() -> None:
     os._exit(0)
 
 
-def _job(stage: str) -> tuple[Job, TextIO]:
+class Log:
+    """A job's log. A disk that is full must not hide what the job has to say, so what does not fit is left out."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.name = str(path)
+        self.file = path.open("wb", buffering=0)  # a buffer would be tried again, and fail, when the file is closed
+
+    def write(self, text: str) -> None:
+        """Write as much of a text as there is room for."""
+        with contextlib.suppress(OSError):
+            self.file.write(text.encode("utf-8", "backslashreplace"))
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _refused(error: OSError, where: object) -> str:
+    return f"{error.strerror or error} ({error.filename or where}): make room or check permissions, then run again"
+
+
+def _job(stage: str) -> tuple[Job, Log]:
     parser = argparse.ArgumentParser(prog=f"python -m plateaus.stages.{stage}")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--model", default="all")
@@ -78,16 +113,15 @@ def _job(stage: str) -> tuple[Job, TextIO]:
     parser.add_argument("--memory-gb", type=float, default=1.0)
     given = parser.parse_args()
     path = given.root / "logs" / given.model / stage / f"{given.shard}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = path.open("w", encoding="utf-8")
+    log = Log(path)
     label = " ".join(part for part in (stage, given.model, given.shard) if part != "all")
     job = Job(stage=stage, progress=lambda text: _say(log, f"{label}: {text}"), **vars(given))
     return job, log
 
 
-def _say(log: TextIO, line: str) -> None:
+def _say(log: Log, line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-    print(line, file=log, flush=True)
+    log.write(f"{line}\n")
 
 
 TELLING = (ValueError, RuntimeError, ArithmeticError, MemoryError, ImportError)

@@ -544,6 +544,24 @@ def test_room_is_checked_by_the_plan(schema, tmp_path, monkeypatch):
         precheck.check_room(small, [PAIR], tmp_path, tmp_path)
 
 
+def test_room_is_checked_on_the_disk_of_the_models_and_on_that_of_the_results(schema, tmp_path, monkeypatch):
+    small = resolved(schema, {"m": {"source": "embedded"}})
+    lines = estimate.make(small, [PAIR], tmp_path, gflops=None).lines
+    weights = sum(line.disk for line in lines if line.stage == "fetch")
+    results = sum(line.disk for line in lines) - weights
+    folders = {name: tmp_path / name for name in ("models", "results")}
+    for folder in folders.values():
+        folder.mkdir()
+    free = {"models": 1.01 * weights, "results": 1.01 * results}
+    monkeypatch.setattr(precheck, "_disk", lambda folder: list(folders).index(folder.name))
+    monkeypatch.setattr(precheck.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": free[folder.name]}))
+    precheck.check_room(small, [PAIR], *folders.values())
+    for name in folders:
+        free = {"models": 1.01 * weights, "results": 1.01 * results, name: 0.0}
+        with pytest.raises(InputError, match=f"^{folders[name]} has 0 GB free"):
+            precheck.check_room(small, [PAIR], *folders.values())
+
+
 def test_a_machine_that_does_not_name_its_processor_still_has_a_name(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "no such line")
     assert machine().endswith(" cores")

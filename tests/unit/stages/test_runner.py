@@ -10,7 +10,7 @@ import pytest
 
 from plateaus.errors import InputError
 from plateaus.stages.job import Job
-from plateaus.stages.runner import run
+from plateaus.stages.runner import Log, run
 
 
 def failing(error: BaseException) -> Callable[[Job], None]:
@@ -73,3 +73,38 @@ def test_a_job_of_no_model_names_none(said, tmp_path: Path):
 
 def test_an_input_error_is_said_as_it_is(said):
     assert said(InputError("model tiny: wrong: mend it")) == "error: model tiny: wrong: mend it"
+
+
+class OfLibrary(Exception):
+    """An error of a library, which is neither an OSError nor tells where."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), OfLibrary("I/O error: No space left on device (os error 28)")],
+)
+def test_a_full_disk_is_said_in_one_line_even_if_the_log_is_on_it(said, monkeypatch, tmp_path: Path, error):
+    class Full:
+        def write(self, _: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    def full_log(log: Log, path: Path) -> None:
+        log.name, log.file = str(path), Full()
+
+    monkeypatch.setattr(Log, "__init__", full_log)
+    assert said(error) == (
+        f"error: sharpness tiny: No space left on device ({tmp_path}): make room or check permissions, then run again"
+    )
+
+
+def test_a_log_that_cannot_be_made_is_said_in_one_line(said, monkeypatch):
+    def refused(log: Log, path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Log, "__init__", refused)
+    line = said(ValueError())
+    assert line.startswith("error: sharpness: Read-only file system (")
+    assert line.endswith("s0-of-2.log): make room or check permissions, then run again")
