@@ -42,6 +42,7 @@ onstart:
     slurm_name = getattr(workflow.scheduler._executor, "run_uuid", None)
     try:
         queue.check(RESULTS)
+        records.check_clock(read_by_jobs())
         if slurm_name is not None:
             queue.remember(RESULTS, slurm_name)
         for folder, pattern in ((RESULTS, "**/.*.tmp"), (MODELS_FOLDER, ".*.tmp")):

@@ -163,24 +163,28 @@ def models_read_only(project: Project, _: Project) -> str | None:
 
 
 def clock_set_back(project: Project, _: Project) -> str | None:
-    """Half of the run today, the other half two days ago."""
+    """Half of the run today; the other half two days ago, which is refused, until the clock is right again."""
     unfinished(project)
     status, said = run(project, "--until", "interpolate", "map")
-    if status == 0:
-        status, said = run(project, prefix=("faketime", "-f", "-2d"))
-    if status:
-        return f"it ended with {status}: {said[-400:]}"
-    return None
+    assert status == 0, said
+    earlier = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "-2d")
+    return refusal(*run(project, prefix=earlier), "was written on", "but the clock says", "find . -type f")
 
 
 def files_of_the_future(project: Project, _: Project) -> str | None:
-    """All results and inputs from a year ahead: nothing has changed, so there is nothing to do."""
+    """All results and inputs from a year ahead: there is nothing to do; for what there is, the files are touched first."""
     later = time.time() + 365 * 86400
     for folder in ("results", "resources", "src", "tiny-model", "pairs.tsv"):
         for path in [project.folder / folder, *(project.folder / folder).rglob("*")]:
             os.utime(path, (later, later))
     status, said = run(project, "-n")
-    return None if status == 0 and "Nothing to be done" in said else f"there is something to do: {said[-400:]}"
+    if status or "Nothing to be done" not in said:
+        return f"there is something to do: {said[-400:]}"
+    (project.folder / "results/tiny/data/tiny/sharpness/s0-of-2.parquet").unlink()
+    status, said = run(project)
+    problem = refusal(status, said, "was written on", "but the clock says")
+    subprocess.run(said[said.index("find . ") :].splitlines()[0], cwd=project.folder, shell=True, check=True)
+    return problem
 
 
 def two_runs_at_once(project: Project, _: Project) -> str | None:

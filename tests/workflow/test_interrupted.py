@@ -50,7 +50,7 @@ def test_one_model_killed_in_several_stages_and_started_again(finished: Project,
     for stage in ("fetch", "interpolate", "jacobian", "sharpness"):
         kill_in(project, stage)
         no_half_files(project)
-    project.run("--cores", "2", "--until", "jacobian", "spline", "sharpness")
+    project.run("--cores", "2", "--until", "jacobian", "spline", "sharpness", "map", "robustness")
     again = project.digests()
     assert again == {path: digest for path, digest in finished.digests().items() if "/tiny/data/tiny/" in f"/{path}"}
     whole = ("claims", "map", "robustness", "selfcheck", "figures")

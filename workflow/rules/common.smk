@@ -198,6 +198,24 @@ def fetch_files(wildcards):
     return []
 
 
+def read_by_jobs():
+    """Return the files that jobs read: tables, cards, the files of local models, and the package's source."""
+    models = [
+        path
+        for told in CONFIG["models"].values()
+        if told["source"] == "local"
+        for path in Path(told["path"]).glob("*")
+    ]
+    cards = [model_folder(model) / "card.json" for model in CONFIG["models"]]
+    return [
+        *made_from(),
+        *cards,
+        *models,
+        *Path("src").rglob("*.*"),
+        *Path("report").rglob("*"),
+    ]
+
+
 def like_folder(model):
     like = CONFIG["models"][model].get("like")
     return {} if like is None else {"like_folder": str(model_folder(like))}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ from plateaus.run.precheck import snakemake_record
 
 SLACK = 2.0
 """Seconds by which the time in a file may lie outside its job; file systems round, and their clocks differ a little."""
+AHEAD = 60.0
+"""Seconds by which a file may be ahead of the clock; the clocks of machines that share a disk differ a little."""
 INCOMPLETE = Path(".snakemake/incomplete")
 
 
@@ -57,6 +61,30 @@ def check_unchanged(paths: Collection[Path]) -> None:
                 f"{path} has changed since this run made it (it is damaged, was edited, or was copied from another "
                 "run): delete it and run again"
             )
+
+
+def check_clock(paths: Iterable[Path]) -> None:
+    """Check that no file that jobs read is from the future.
+
+    Snakemake takes no result that is older than what it was made from, so if the clock was set back, or the files come
+    from a machine whose clock is ahead, every job would run and its result be thrown away.
+
+    Args:
+        paths: The files, whether or not they exist.
+
+    Raises:
+        InputError: names the file that is furthest ahead.
+    """
+    now = time.time()
+    times = {path: path.stat().st_mtime for path in paths if path.is_file()}
+    latest = max(times, key=times.__getitem__, default=None)
+    if latest is not None and times[latest] > now + AHEAD:
+        dates = [f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}" for at in (times[latest], now)]
+        raise InputError(
+            f"{latest} was written on {dates[0]}, but the clock says {dates[1]}: set the clock right, or give "
+            "the files the time that it is, which makes nothing run again: "
+            "find . -type f -newermt now -not -path './.snakemake/*' -exec touch {} +"
+        )
 
 
 def _fits(path: Path, record: Record) -> bool:

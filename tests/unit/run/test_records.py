@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,17 @@ def test_what_an_earlier_table_was_read_as_does_not_count(run):
     write(MADE, SLICE, END + 10**6)
     record(MADE, END + 100, END + 200, {})
     check()
+
+
+def test_files_from_the_future_are_refused_until_they_are_touched(run, tmp_path):
+    records.check_clock([MADE, READ, tmp_path / "none"])
+    later = time.time() + 86400
+    os.utime(READ, (later, later))
+    with pytest.raises(InputError, match=f"^{READ} was written on .*, but the clock says .*: set the clock right, or "):
+        records.check_clock([MADE, READ])
+    READ.touch()
+    records.check_clock([MADE, READ])
+    records.check_clock([])
 
 
 def test_an_odd_record_is_left_to_snakemake(run):
