@@ -169,7 +169,7 @@ class Light(NamedTuple):
 NOTHING = Needs(0, 0, 0)
 LIGHT = {
     "claims": Light(Needs(0.28e9, 0.4, 5.5e3), Needs(0, 0.1, 0.8e3), Needs(0, 0, 1.5e3), Needs(0.4e6, 0.002, 53)),
-    "figures": Light(Needs(0.27e9, 2.5, 0.5e6), Needs(0, 2.7, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
+    "figures": Light(Needs(0.23e9, 2.5, 0.5e6), Needs(0, 2.7, 2.2e6), Needs(0, 0, 3.5e6), Needs(0.45e6, 0, 0)),
     "report": Light(Needs(0.50e9, 4.5, 1.0e6), Needs(0, 1.1, 1.9e6), Needs(0, 0, 2.8e6), NOTHING),
 }
 """Needs of the stages that load no model; the time of the figures was measured with two processes."""
