@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,9 +23,9 @@ TRACES = ("Traceback", "Error:", "Exception")
 """What a user should not see: a traceback, and the names of Python's exceptions."""
 
 
-def refused(project: Project, *parts: str, jobs: bool = False, arguments: tuple[str, ...] = ()) -> str | None:
-    """Run, and check that the run is refused in one line that has these parts, or in one line for each job."""
-    return refusal(*run(project, *arguments), *parts, jobs=jobs)
+def refused(project: Project, *parts: str, prefix: tuple[str, ...] = ()) -> str | None:
+    """Run, and check that the run is refused in one line that has these parts."""
+    return refusal(*run(project, prefix=prefix), *parts)
 
 
 def refusal(status: int, said: str, *parts: str, jobs: bool = False) -> str | None:
@@ -199,13 +200,21 @@ def two_runs_at_once(project: Project, _: Project) -> str | None:
 
 
 def full_tmp(project: Project, _: Project) -> str | None:
-    """A full disk at /tmp, in a name space of its own; the jobs then start one by one."""
+    """A full disk at /tmp, in a name space of its own."""
     unfinished(project)
-    inside = 'mount -t tmpfs -o size=4k tmpfs /tmp; head -c 100000 /dev/zero > /tmp/filler 2>/dev/null; exec "$@"'
-    status, said = run(project, prefix=("unshare", "--mount", "sh", "-c", inside, "sh"))
-    if status:
-        return f"it ended with {status}: {said[-600:]}"
-    return None if "Traceback" not in said else f"a traceback: {said[-600:]}"
+    here = Path(sys.prefix).parent  # which may be below /tmp itself
+    inside = f"""
+        mount --bind '{here}' /mnt && mount -t tmpfs -o size=64k tmpfs /tmp
+        mkdir -p '{here}' && mount --bind /mnt '{here}'
+        head -c 1000000 /dev/zero > /tmp/filler 2>/dev/null
+        exec "$@"
+    """
+    return refused(
+        project,
+        "the folder for temporary files, has",
+        "TMPDIR",
+        prefix=("unshare", "--mount", "sh", "-c", inside, "sh"),
+    )
 
 
 def file_of_another_run(project: Project, undisturbed: Project) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from plateaus.plan import estimate, shapes
 from plateaus.prompts.lengths import check_lengths
 from plateaus.prompts.pairs import Pair, tokenise_with_file
 from plateaus.sources import checks, config_json, embedded, refusals
+
+TEMPORARY_MB = 20
+"""Room that a run needs for temporary files, in MB."""
 
 
 def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, results: Path) -> None:
@@ -41,6 +45,7 @@ def check_run(config: Config, pairs: Sequence[Pair], models_folder: Path, result
     check_models(config, models_folder)
     check_layers(config, models_folder)
     check_room(config, pairs, models_folder, results)
+    check_temporary()
     check_tokenisation(config, pairs, models_folder)
     check_renderer(config)
 
@@ -202,6 +207,24 @@ def check_room(config: Config, pairs: Sequence[Pair], models_folder: Path, resul
             raise InputError(
                 f"{folder.resolve()} has {free / 1e9:.2g} GB free and this run needs about {needed / 1e9:.2g} GB: "
                 "make room or put results/ and resources/ on a larger disk (a symbolic link will do)"
+            )
+
+
+def check_temporary() -> None:
+    """Check that there is room for temporary files.
+
+    Python takes another folder if /tmp is full, but the solver by which Snakemake chooses jobs does not.
+
+    Raises:
+        InputError: there is less than `TEMPORARY_MB`.
+    """
+    of_solver = os.environ.get("TMP") or os.environ.get("TMPDIR") or "/tmp"
+    for folder in (tempfile.gettempdir(), of_solver):
+        free = shutil.disk_usage(folder).free if Path(folder).is_dir() else 0
+        if free < 1e6 * TEMPORARY_MB:
+            raise InputError(
+                f"{folder}, the folder for temporary files, has {free / 1e6:.2g} MB free and a run needs "
+                f"{TEMPORARY_MB}: make room, or name another folder in the environment variable TMPDIR"
             )
 
 

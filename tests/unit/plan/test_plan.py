@@ -544,6 +544,13 @@ def test_room_is_checked_by_the_plan(schema, tmp_path, monkeypatch):
         precheck.check_room(small, [PAIR], tmp_path, tmp_path)
 
 
+def test_room_for_temporary_files_is_checked(monkeypatch):
+    precheck.check_temporary()
+    monkeypatch.setattr(precheck.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1e6}))
+    with pytest.raises(InputError, match=r"temporary files, has 1 MB free and a run needs 20: .* TMPDIR$"):
+        precheck.check_temporary()
+
+
 def test_room_is_checked_on_the_disk_of_the_models_and_on_that_of_the_results(schema, tmp_path, monkeypatch):
     small = resolved(schema, {"m": {"source": "embedded"}})
     lines = estimate.make(small, [PAIR], tmp_path, gflops=None).lines
