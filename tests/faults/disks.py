@@ -274,7 +274,7 @@ FAULTS: dict[str, Fault] = {
     "models read-only": models_read_only,
     "clock set back by two days between two runs": clock_set_back,
     "all files a year ahead": files_of_the_future,
-    "two runs at once": two_runs_at_once,
+    "two runs at the same time": two_runs_at_once,
     "/tmp full": full_tmp,
     "a table of another run copied in": file_of_another_run,
     "tables cut, emptied and changed": truncated,

@@ -1,7 +1,7 @@
 """Kill -9 at seeded moments of the tiny workflow; the same command must end with the bytes of a run left alone.
 
 A round is one run, from nothing to the end, in which processes are killed several times. After each kill every file that
-has its final name must have the bytes that it has in the undisturbed run, and the same command is given again, at once:
+has its final name must have the bytes that it has in the undisturbed run, and the same command is given again immediately:
 after the driver alone was killed, the jobs that it left behind are still at work then.
 """
 
@@ -73,7 +73,7 @@ def play(project: Project, moments: list[Moment], undisturbed: Project) -> list[
     """Kill at these moments, and give the command again whenever it has ended, until all of them are over.
 
     Returns:
-        The moments at which something was killed, with what was wrong with the results at once.
+        The moments at which something was killed, with what was wrong with the results right afterwards.
     """
     struck: list[tuple[Moment, str | None]] = []
     waiting = list(moments)

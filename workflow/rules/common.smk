@@ -211,8 +211,8 @@ def read_by_jobs():
         *made_from(),
         *cards,
         *models,
-        *Path("src").rglob("*.*"),
-        *Path("report").rglob("*"),
+        *REPOSITORY.path("src").rglob("*.*"),
+        *REPOSITORY.path("report").rglob("*"),
     ]
 
 

@@ -57,6 +57,11 @@ def test_any_numbers_come_back_to_within_half_a_unit():
     np.testing.assert_allclose(unpacked(payload.packed(values, 1e-4), 50, 1e-4), values, atol=0.51e-4)
 
 
+def test_numbers_that_would_not_come_back_are_refused():
+    with pytest.raises(ValueError, match="more than 16 bits can hold"):
+        payload.packed(np.array([[0.0, 5.0, 0.0]]), 1e-4)
+
+
 def test_every_curve_of_the_tables_is_there(results):
     found = payload.of_run(results, settings())
     assert (found.unit, found.inner) == (1e-4, True)

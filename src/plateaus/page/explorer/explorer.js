@@ -4,7 +4,7 @@
   const root = document.querySelector(".explorer");
   if (!root || !window.Plot || !window.DecompressionStream) return;
   const { Plot } = window;
-  const { inflate, split, unpack } = window.plateaus;
+  const { inflate, split, unpack, whenNear } = window.plateaus;
   const PREFIX = "#explore?";
   const about = JSON.parse(root.querySelector(".explorer-about").textContent);
   const conditions = Object.keys(about.conditions);
@@ -378,16 +378,6 @@
       draw();
     }).observe(root);
   }
-  // The data are unpacked only when the reader comes near, so that they do not hold up the first screen.
-  if (address()) {
-    begin();
-    return;
-  }
-  root.hidden = false;
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((one) => one.isIntersecting)) return;
-    watch.disconnect();
-    begin();
-  }, { rootMargin: "600px" });
-  watch.observe(root);
+  if (address()) begin();
+  else whenNear(root, begin);
 })();

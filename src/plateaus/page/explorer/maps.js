@@ -1,10 +1,10 @@
 // The maps of plateaus: choose one, and read at any point the likeliest next token and the distances to the corners.
-(async () => {
+(() => {
   "use strict";
   const root = document.querySelector(".explorer-maps");
   if (!root || !window.Plot || !window.DecompressionStream) return;
   const { Plot, d3 } = window;
-  const { inflate, split, unpack } = window.plateaus;
+  const { inflate, split, unpack, whenNear } = window.plateaus;
   const about = JSON.parse(root.querySelector(".explorer-about").textContent);
   const corners = about.colours.map((colour) => d3.rgb(colour));
   const [list, across, up] = ["map", "across", "up"].map((name) => root.querySelector(`[name="${name}"]`));
@@ -106,11 +106,5 @@
     choose(0);
   }
 
-  root.hidden = false;
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((one) => one.isIntersecting)) return;
-    watch.disconnect();
-    begin();
-  }, { rootMargin: "600px" });
-  watch.observe(root);
+  whenNear(root, begin);
 })();

@@ -106,10 +106,15 @@ def packed(values: NDArray[np.float64], unit: float) -> bytes:
     Args:
         values: (rows, columns) numbers whose second differences are below 32,768 units.
         unit: The step to which they are rounded.
+
+    Raises:
+        ValueError: a second difference is larger, and would not come back.
     """
     whole = np.rint(values / unit).astype(np.int64)
     for _ in range(2):
         whole = np.diff(whole, axis=1, prepend=0)
+    if whole.size and np.abs(whole).max() >= 2**15:
+        raise ValueError(f"a second difference is {np.abs(whole).max()} units of {unit:g}, more than 16 bits can hold")
     folded = np.where(whole < 0, -2 * whole - 1, 2 * whole).astype(np.uint16)
     return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
 

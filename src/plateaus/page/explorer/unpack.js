@@ -1,5 +1,16 @@
-// The reverse of payload.py, for all scripts that read what it packed.
+// What both explorers share: when they begin, and the reverse of payload.py.
 window.plateaus = {
+  // Begin when the reader comes near, so that unpacking does not hold up the first screen.
+  whenNear(root, begin) {
+    root.hidden = false;
+    const watch = new IntersectionObserver((entries) => {
+      if (!entries.some((one) => one.isIntersecting)) return;
+      watch.disconnect();
+      begin();
+    }, { rootMargin: "600px" });
+    watch.observe(root);
+  },
+
   async inflate(text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
