@@ -13,7 +13,7 @@ from plateaus.data.results import table_path
 from plateaus.data.tables import atomic_path
 from plateaus.errors import InputError
 from plateaus.figures import drawn
-from plateaus.page import dag
+from plateaus.page import dag, notebook
 from plateaus.render import render
 from plateaus.run import provenance
 from plateaus.sources import bos
@@ -67,7 +67,7 @@ def report(job: Job) -> None:
             Path(job.extra["source"]),
             page,
             renderer=told["config"]["report"]["renderer"],
-            env={"PLATEAUS_REPORT": str(folder / "context.json")},
+            env={notebook.VARIABLE: str(folder / "context.json")},
             metadata={"title": told["title"]},
         )
     del told["dag"]

@@ -9,6 +9,7 @@ import yaml
 
 from plateaus import figures, page
 from plateaus.page.notebook import Page
+from plateaus.run import code_inputs
 
 REPORT = Path(__file__).parents[3] / "report"
 INDEX = (REPORT / "index.qmd").read_text(encoding="utf-8")
@@ -112,3 +113,13 @@ def test_fences_are_closed():
         opened = sum(line.startswith("::: {") for line in lines)
         assert opened == sum(line.strip() == ":::" for line in lines), name
         assert sum(line.startswith("```") for line in lines) % 2 == 0, name
+
+
+def test_what_the_cells_import_is_code_of_the_stage(root):
+    """The cells run in another process, so an edit of what they import must still render the page again."""
+    text = (root / "report/index.qmd").read_text(encoding="utf-8")
+    found = re.findall(r"^from (plateaus[\w.]*) import", text, re.MULTILINE)
+    assert found
+    files = code_inputs.files_of("report")
+    assert {f"{name.replace('.', '/')}.py" for name in found} <= set(files)
+    assert {"plateaus/page/explorer/payload.py", "plateaus/page/explorer/explorer.js"} <= set(files)
